@@ -1,0 +1,67 @@
+"""Compiles the eBPF objects and the lab's link emulator when the package is built.
+
+The results are artifacts of the wheel, never of the repository. An object that is newer than its
+sources is left as it is, so that an editable install costs nothing the second time.
+"""
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+BPF = Path("src/bongsu/system/bpf")
+LAB = Path("src/bongsu/lab")
+
+
+class CompileHook(BuildHookInterface[Any]):
+    """Runs before hatchling collects files, for wheels and for editable installs alike."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        root = Path(self.root)
+        if self.target_name != "wheel":
+            return
+        build_data["pure_python"] = False
+        build_data["tag"] = "py3-none-linux_x86_64"
+        headers = list((root / BPF).glob("*.h"))
+        include = ["-I", f"/usr/include/{_multiarch()}"]
+        for source in sorted((root / BPF).glob("*.bpf.c")):
+            target = source.with_suffix(".o")
+            if _fresh(target, [source, *headers]):
+                continue
+            # -mcpu=v3 needs kernel 5.1; bongsu's own floor is 5.10 (bpf_redirect_neigh)
+            _compile(
+                ["clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3", *include]
+                + ["-c", str(source), "-o", str(target)],
+                hint="apt-get install clang libbpf-dev linux-libc-dev",
+            )
+            if strip := shutil.which("llvm-strip"):
+                subprocess.run([strip, "-g", str(target)], check=True)
+        for source in sorted((root / LAB).glob("*/*.c")):
+            target = root / LAB / "bin" / source.stem
+            target.parent.mkdir(exist_ok=True)
+            if not _fresh(target, [source]):
+                _compile(
+                    ["cc", "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(target)],
+                    hint="apt-get install gcc libc6-dev",
+                )
+
+
+def _fresh(target: Path, sources: list[Path]) -> bool:
+    if not target.exists():
+        return False
+    return all(source.stat().st_mtime <= target.stat().st_mtime for source in sources)
+
+
+def _multiarch() -> str:
+    done = subprocess.run(["gcc", "-print-multiarch"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "x86_64-linux-gnu"
+
+
+def _compile(command: list[str], hint: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise SystemExit(f"bongsu is built with {command[0]}, which is not here: {hint}")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)}\n{done.stderr}\nhint: {hint}")

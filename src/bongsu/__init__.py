@@ -1,0 +1,1 @@
+"""bongsu: one YAML file to a WAN that somebody owns."""

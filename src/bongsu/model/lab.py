@@ -1,0 +1,78 @@
+"""The lab's Internet: autonomous systems, links between them, and the points that look at us.
+
+It describes only what surrounds the network in the lab; nothing here reaches a real node.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bongsu.model.base import AddressField, Asn, InterfaceName, Model, Name
+
+
+class Impairment(Model):
+    """What a link does to packets, in each direction."""
+
+    delay_ms: Annotated[float, Field(ge=0, le=10000)] = 0
+    jitter_ms: Annotated[float, Field(ge=0, le=1000)] = 0
+    loss: Annotated[float, Field(ge=0, le=1)] = 0
+    """Share of packets lost, 0 to 1."""
+    rate_mbps: Annotated[float, Field(gt=0, le=100000)] | None = None
+
+
+class TransitAs(Model):
+    """An autonomous system of the lab's Internet: one router, real BIRD."""
+
+    asn: Asn
+    city: str = ""
+
+
+class AsLink(Impairment):
+    """A link between two ASes. `a` is the customer of `b` unless they are peers (RFC 9234 roles)."""
+
+    a: Name
+    b: Name
+    relation: Literal["customer", "peer"] = "customer"
+
+
+class Uplink(Impairment):
+    """Where a node's uplink is plugged in. The AS becomes the gateway and the BGP neighbor."""
+
+    to: Name
+    bfd: bool = False
+    """The provider offers BFD on the session."""
+
+
+class Vantage(Impairment):
+    """A place to look from: a stub AS of its own, customer of `to`."""
+
+    asn: Asn
+    to: Name
+    city: str = ""
+
+
+class Host(Model):
+    """A host on a LAN of a node."""
+
+    node: Name
+    interface: InterfaceName
+    address: AddressField
+
+
+class Internet(Model):
+    """The ASes and how they are joined."""
+
+    ases: dict[Name, TransitAs]
+    links: list[AsLink]
+
+
+class Lab(Model):
+    """What surrounds the network in the lab."""
+
+    internet: Internet
+    uplinks: dict[Name, dict[InterfaceName, Uplink]]
+    """Node name, then interface name."""
+    vantages: dict[Name, Vantage]
+    hosts: dict[Name, Host] = {}
+    secrets: dict[str, str] = {}
+    """Throw-away values for the references used in the file; they exist only in the lab."""

@@ -1,0 +1,30 @@
+"""The whole network: the one thing that the YAML file describes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bongsu.model.assertion import AnyAssertion
+from bongsu.model.base import Asn, Model, Name, PrefixField, TunnelName
+from bongsu.model.lab import Lab
+from bongsu.model.node import Node
+from bongsu.model.tunnel import Tunnel
+
+
+class Owner(Model):
+    """Who announces, and what they may announce."""
+
+    asn: Asn
+    prefixes: Annotated[list[PrefixField], Field(min_length=1)]
+
+
+class Network(Model):
+    """A network file of version 1."""
+
+    version: Literal[1]
+    name: Name
+    owner: Owner
+    nodes: Annotated[dict[Name, Node], Field(min_length=1)]
+    tunnels: dict[TunnelName, Tunnel] = {}
+    lab: Lab | None = None
+    tests: list[AnyAssertion] = []
