@@ -7,7 +7,8 @@ from pydantic import Field
 from bongsu.model.base import AddressField, Asn, Model, Name, Positive
 
 Fault = Annotated[
-    str, Field(pattern=r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$")
+    str,
+    Field(pattern=r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$"),
 ]
 """`link-down:NODE[/INTERFACE]`, `silent-loss:NODE[/INTERFACE]`, `silent-loss:TUNNEL`,
 `daemon-kill:NODE/DAEMON` or `node-kill:NODE`."""
@@ -69,6 +70,4 @@ class Outage(Assertion):
     """The PoP that every source enters by once the fault has been survived."""
 
 
-AnyAssertion = Annotated[
-    Reach | Entry | Path | Unreachable | Outage, Field(discriminator="expect")
-]
+AnyAssertion = Annotated[Reach | Entry | Path | Unreachable | Outage, Field(discriminator="expect")]

@@ -1,0 +1,125 @@
+"""What one node has to be: the neutral state that renderers, agent and lab see, and nothing else.
+
+A NodePlan is complete (no default left to apply), free of secrets (references only) and canonical:
+`canonical_json` of equal plans is equal byte for byte, and `digest` names it.
+"""
+
+import hashlib
+import json
+from typing import Literal
+
+from bongsu.model.base import (
+    AddressField,
+    Asn,
+    InterfaceField,
+    InterfaceName,
+    Model,
+    Name,
+    PrefixField,
+    SecretRef,
+)
+from bongsu.model.node import Platform, Role
+from bongsu.model.tunnel import Bfd
+from bongsu.plan.tunnel import TunnelPlan
+
+
+class InterfacePlan(Model):
+    """A network interface of the machine, as it is; bongsu does not own uplinks."""
+
+    name: InterfaceName
+    role: Literal["uplink", "lan"]
+    addresses: list[InterfaceField]
+    gateways: list[AddressField]
+    mtu: int
+
+
+class ExternalPeer(Model):
+    """An external BGP session."""
+
+    name: Name
+    asn: Asn
+    address: AddressField
+    local: AddressField
+    """Our end of the session, on the uplink."""
+    interface: InterfaceName
+    multihop: int | None
+    password: SecretRef | None
+    bfd: Bfd | None
+    hold_s: int
+    accept_default: bool
+    export_all: bool
+    """Announce the whole table: never what is meant, and a check says so."""
+
+
+class InternalPeer(Model):
+    """An iBGP session over a tunnel, between two nodes of ours."""
+
+    node: Name
+    tunnel: InterfaceName
+    address: AddressField
+    local: AddressField
+    bfd: Bfd | None
+    preference: int
+    """Local preference given to what is learned here; home's outgoing traffic follows it."""
+
+
+class AnnouncementPlan(Model):
+    """A prefix this PoP announces while a tunnel in `tunnels` is alive."""
+
+    prefix: PrefixField
+    tunnels: list[InterfaceName]
+    """In order of preference."""
+    more_specifics: list[PrefixField]
+    """Announced as well while another PoP of the prefix is lost; empty when not asked for."""
+
+
+class HomePrefix(Model):
+    """A prefix that lives behind this node and is announced by PoPs elsewhere."""
+
+    prefix: PrefixField
+    more_specifics: list[PrefixField]
+    tunnels: list[InterfaceName]
+    """Tunnels it arrives by, and by which its replies leave, in order of preference."""
+    interface: InterfaceName | None
+    """The LAN on which it lives, if one holds an address of it."""
+
+
+class NodePlan(Model):
+    """Everything one node has to be."""
+
+    version: Literal[1] = 1
+    network: Name
+    node: Name
+    role: Role
+    platform: Platform
+    asn: Asn
+    router_id: AddressField
+    owned: list[PrefixField]
+    """The owner's prefixes: the only ones that may ever be announced."""
+    interfaces: list[InterfacePlan]
+    tunnels: list[TunnelPlan]
+    external: list[ExternalPeer]
+    internal: list[InternalPeer]
+    announcements: list[AnnouncementPlan]
+    home: list[HomePrefix]
+    reply_table: int
+    """Routing table for replies out of `home` prefixes (policy routing by source)."""
+
+    def canonical_json(self) -> str:
+        """The one spelling of this plan: sorted keys, no spaces, ASCII."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON, hex."""
+        return hashlib.sha256(self.canonical_json().encode()).hexdigest()
+
+    def tunnel(self, name: str) -> TunnelPlan:
+        """The tunnel of that name. KeyError if this node has none."""
+        for tunnel in self.tunnels:
+            if tunnel.name == name:
+                return tunnel
+        raise KeyError(name)
+
+    def uplinks(self) -> list[InterfacePlan]:
+        """The interfaces that face the Internet."""
+        return [interface for interface in self.interfaces if interface.role == "uplink"]
