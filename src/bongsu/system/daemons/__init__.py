@@ -1,0 +1,1 @@
+"""The daemons that carry a node: how each is checked, started, reloaded and asked."""
