@@ -113,17 +113,24 @@ def in_netns(name: str | None) -> Iterator[None]:
         return
     there = open_fd(name)
     try:
-        with _here() as home:
-            try:
-                _setns(there)
-            except OSError as error:
-                raise NetnsError(f"cannot enter {name}: {error.strerror}") from error
-            try:
-                yield
-            finally:
-                _setns(home)
+        with in_netns_fd(there):
+            yield
     finally:
         os.close(there)
+
+
+@contextlib.contextmanager
+def in_netns_fd(fd: int) -> Iterator[None]:
+    """The same for a namespace without a name, such as /proc/PID/ns/net opened by the caller."""
+    with _here() as home:
+        try:
+            _setns(fd)
+        except OSError as error:
+            raise NetnsError(f"cannot enter the network namespace: {error.strerror}") from error
+        try:
+            yield
+        finally:
+            _setns(home)
 
 
 def socket_in(name: str | None, family: int, type_: int, proto: int = 0) -> socket.socket:

@@ -11,7 +11,6 @@ import select
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,20 +224,20 @@ def kill_exact(pid: int, started: int, grace_s: float = 2.0) -> bool:
         os.close(pidfd)
 
 
+def wait_pidfd(pidfd: int, timeout_s: float) -> bool:
+    """Wait for the end of a process that need not be our child; False if it still runs then."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
+
+
 def _signal_then_kill(pidfd: int, grace_s: float) -> bool:
     for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, number)
-        if _ended(pidfd, wait_s):
+        if wait_pidfd(pidfd, wait_s):
             return True
     return False
-
-
-def _ended(pidfd: int, timeout_s: float) -> bool:
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    deadline = time.monotonic() + timeout_s
-    return bool(poll.poll(max(0.0, deadline - time.monotonic()) * 1000))
 
 
 def _stat(pid: int) -> tuple[str, int] | None:
