@@ -15,7 +15,7 @@ from ipaddress import (
 )
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 
 class Model(BaseModel):
@@ -28,13 +28,6 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Interface: TypeAlias = IPv4Interface | IPv6Interface
 Prefix: TypeAlias = IPv4Network | IPv6Network
 Family: TypeAlias = Literal[4, 6]
-
-
-def no_bool(value: Any) -> Any:
-    # YAML's `yes` and `on` are booleans, and a boolean is an int to Python.
-    if isinstance(value, bool):
-        raise ValueError("a number is meant here, not true or false")
-    return value
 
 
 def _address_text(value: Any) -> Any:
@@ -62,12 +55,15 @@ AddressField = Annotated[IPv4Address | IPv6Address, BeforeValidator(_address_tex
 InterfaceField = Annotated[IPv4Interface | IPv6Interface, BeforeValidator(_interface_text)]
 PrefixField = Annotated[IPv4Network | IPv6Network, BeforeValidator(_prefix_text)]
 
-Asn = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=4294967294)]
+Whole = Annotated[int, Strict()]
+"""A whole number: not a boolean, which is an int to Python, and not a number in quotes."""
+
+Asn = Annotated[Whole, Field(ge=1, le=4294967294)]
 """An autonomous system number, 32 bit (RFC 6793); 0 and 4294967295 are reserved (RFC 7607, 7300)."""
 
-Port = Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=65535)]
-Count = Annotated[int, BeforeValidator(no_bool), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(no_bool), Field(gt=0)]
+Port = Annotated[Whole, Field(ge=1, le=65535)]
+Count = Annotated[Whole, Field(ge=0)]
+Positive = Annotated[Whole, Field(gt=0)]
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 """A name of a node, AS or vantage point: lower case, digits and hyphens, 31 characters at most."""
@@ -82,11 +78,15 @@ _SECRET = re.compile(r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0\n]+)$")
 
 
 def _secret(value: str) -> str:
-    if not _SECRET.match(value):
+    if not _SECRET.fullmatch(value):
         # The value itself is not repeated: it may be the secret.
         raise ValueError("a secret is given by reference, env:NAME or file:/path, never by value")
     return value
 
 
-SecretRef = Annotated[str, AfterValidator(_secret)]
+SecretRef = Annotated[
+    str,
+    AfterValidator(_secret),
+    Field(json_schema_extra={"pattern": _SECRET.pattern, "writeOnly": True}),
+]
 """Where a secret is found on the node that needs it: `env:NAME` or `file:/absolute/path`."""

@@ -9,6 +9,8 @@ from pydantic import Field
 
 from bongsu.model.base import AddressField, Asn, InterfaceName, Model, Name
 
+Throwaway = Annotated[str, Field(json_schema_extra={"writeOnly": True})]
+
 
 class Impairment(Model):
     """What a link does to packets, in each direction."""
@@ -74,5 +76,5 @@ class Lab(Model):
     """Node name, then interface name."""
     vantages: dict[Name, Vantage]
     hosts: dict[Name, Host] = {}
-    secrets: dict[str, str] = {}
+    secrets: dict[str, Throwaway] = {}
     """Throw-away values for the references used in the file; they exist only in the lab."""

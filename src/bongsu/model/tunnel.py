@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from bongsu.model.base import (
     AddressField,
@@ -11,22 +11,22 @@ from bongsu.model.base import (
     InterfaceName,
     Model,
     Name,
-    no_bool,
+    Whole,
 )
 
 
 class Keepalive(Model):
     """GRE keepalive as Cisco has it: `keepalive [seconds [retries]]`, 10 and 3 by default."""
 
-    seconds: Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=32767)] = 10
-    retries: Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=255)] = 3
+    seconds: Annotated[Whole, Field(ge=1, le=32767)] = 10
+    retries: Annotated[Whole, Field(ge=1, le=255)] = 3
 
 
 class Bfd(Model):
     """Bidirectional forwarding detection (RFC 5880): detection time is interval times multiplier."""
 
-    interval_ms: Annotated[int, BeforeValidator(no_bool), Field(ge=3, le=60000)] = 300
-    multiplier: Annotated[int, BeforeValidator(no_bool), Field(ge=2, le=255)] = 3
+    interval_ms: Annotated[Whole, Field(ge=3, le=60000)] = 300
+    multiplier: Annotated[Whole, Field(ge=2, le=255)] = 3
 
 
 class TunnelEnd(Model):
@@ -47,13 +47,11 @@ class Tunnel(Model):
 
     type: Literal["gre"] = "gre"
     ends: Annotated[dict[Name, TunnelEnd], Field(min_length=2, max_length=2)]
-    key: Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=0xFFFFFFFF)] | None = None
-    ttl: Annotated[int, BeforeValidator(no_bool), Field(ge=1, le=255)] = 255
-    tos: Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=255)] | Literal["inherit"] = (
-        "inherit"
-    )
+    key: Annotated[Whole, Field(ge=0, le=0xFFFFFFFF)] | None = None
+    ttl: Annotated[Whole, Field(ge=1, le=255)] = 255
+    tos: Annotated[Whole, Field(ge=0, le=255)] | Literal["inherit"] = "inherit"
     """Outer TOS / traffic class: a value, or `inherit` to copy the inner one (RFC 2983)."""
-    mtu: Annotated[int, BeforeValidator(no_bool), Field(ge=576, le=65507)] | None = None
+    mtu: Annotated[Whole, Field(ge=576, le=65507)] | None = None
     """Inside MTU; without it, the underlay's less the encapsulation."""
     keepalive: Keepalive | None = None
     bfd: Bfd | None = None
