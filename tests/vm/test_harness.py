@@ -1,5 +1,6 @@
 """The virtual machine tells the truth about what ran in it, and is gone afterwards."""
 
+import contextlib
 import multiprocessing
 import os
 import shutil
@@ -100,7 +101,11 @@ def test_the_machine_dies_with_its_owner(tmp_path: Path, monkeypatch: pytest.Mon
     (machine,) = running(owner)
     os.kill(owner, signal.SIGKILL)
     child.join()
-    wait_until("the machine is gone", lambda: not Path(f"/proc/{machine}").exists())
+    try:
+        wait_until("the machine is gone", lambda: not Path(f"/proc/{machine}").exists(), 10)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(machine, signal.SIGKILL)
 
 
 def test_modules_bring_what_they_need() -> None:
