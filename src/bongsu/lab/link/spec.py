@@ -43,6 +43,8 @@ class LinkSpec:
     """The same in both directions."""
     mtu: int = 1500
     """Of both interfaces, and of the wire: longer frames are lost even if an interface allows them."""
+    plain: bool = False
+    """It is never impaired, only taken down or silenced: carried by the kernel at its full speed."""
 
     def __post_init__(self) -> None:
         if not _LINK_NAME.fullmatch(self.name):
@@ -52,6 +54,10 @@ class LinkSpec:
                 raise LinkError(f"link {self.name}: {interface!r} is no name for an interface")
         if not 68 <= self.mtu <= MTU_MAX:
             raise LinkError(f"link {self.name}: MTU {self.mtu} is not within 68 to {MTU_MAX}")
+        if self.plain and self.impairment != Impairment():
+            raise LinkError(
+                f"link {self.name} is plain and has an impairment: one of them is wrong"
+            )
         if (self.a_ns, self.a_if) == (self.b_ns, self.b_if):
             raise LinkError(f"link {self.name}: both ends are {self.a_if} in {self.a_ns}")
 
@@ -129,6 +135,9 @@ class LinkBackend(Protocol):
 
     def remove(self, names: Iterable[str]) -> None:
         """Take links and their interfaces away; a link that is not there is no error."""
+
+    def close(self) -> None:
+        """Close the connection; the links stay."""
 
     def links(self) -> list[str]:
         """Names of the links that are there, sorted."""
