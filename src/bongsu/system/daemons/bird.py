@@ -36,6 +36,7 @@ class Bird:
     secrets: Path = SECRETS
     control: Path = CONTROL
     pid_file: Path = PID_FILE
+    name: str = "bird"
 
     def check(self, text: str, secrets: str | None, scratch: Path) -> None:
         """Let `bird -p` read a configuration that is not in place yet. Raises RunError.
@@ -75,18 +76,17 @@ class Bird:
         except (OSError, BirdError):
             return False
 
+    def prioritise(self, pid: int) -> str:
+        """Give the process real-time priority, or the next best thing; returns which."""
+        try:
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        except OSError:
+            try:
+                os.setpriority(os.PRIO_PROCESS, pid, NICE)
+            except OSError:
+                return "normal"
+            return f"nice {NICE}"
+        return f"SCHED_FIFO {FIFO_PRIORITY}"
+
     def _included(self, text: str, copy: Path) -> str:
         return text.replace(f'include "{self.secrets}"', f'include "{copy}"')
-
-
-def prioritise(pid: int) -> str:
-    """Give the process real-time priority, or the next best thing; returns which."""
-    try:
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
-    except OSError:
-        try:
-            os.setpriority(os.PRIO_PROCESS, pid, NICE)
-        except OSError:
-            return "normal"
-        return f"nice {NICE}"
-    return f"SCHED_FIFO {FIFO_PRIORITY}"

@@ -1,0 +1,203 @@
+"""The agent of one node: a bundle applied, daemons supervised, tunnels watched, questions answered.
+
+It is the same program on a cloud VM and in the lab. When it ends by SIGTERM it stops BIRD first, so
+that announcements are withdrawn before anything else changes, and leaves tunnels and filters as
+they are: the next agent finds them and no packet notices. With `purge` it takes them away too.
+When it is killed, BIRD goes on, and the next agent adopts it.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from bongsu.agent import notify
+from bongsu.agent.apply import Applier, ApplyError
+from bongsu.agent.control import ControlServer, RequestError
+from bongsu.agent.events import EventLog
+from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.agent.status import Status
+from bongsu.agent.supervisor import Supervisor
+from bongsu.system import files
+from bongsu.system.agent_client import SOCKET_NAME
+from bongsu.system.daemons.bird import Bird
+from bongsu.system.gre.base import GreBackend, GreError
+
+READY_NAME = "ready"
+REFRESH_S = 1.0
+"""How often the tunnels' interfaces follow the path MTU."""
+
+
+class AgentBusyError(Exception):
+    """Another agent works in this state directory."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an agent is started."""
+
+    bundle: Path
+    state_dir: Path = Path("/run/bongsu")
+    purge: bool = False
+    """Take tunnels, rules and filters away at the end."""
+    ready_fd: int | None = None
+    """Gets one line, `ready`, once the bundle is applied and BIRD is up; closed at the end."""
+    log_stream: TextIO | None = None
+
+
+class Agent:
+    """One run of the agent. `choose` finds the GRE backend and is called at most once."""
+
+    def __init__(self, options: Options, choose: Callable[[], GreBackend]) -> None:
+        self._options = options
+        state_dir = options.state_dir
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = _lock(state_dir / "agent.lock")
+        self.events = EventLog(state_dir / "agent.log", options.log_stream)
+        # One thread: two netlink changes never run side by side, whoever asks for them.
+        self._worker = ThreadPoolExecutor(1, "system")
+        self._choose = choose
+        self._backend: GreBackend | None = None
+        self._bird = Bird()
+        self._supervisor = Supervisor(self._bird, state_dir, self.events)
+        self._keepalive = KeepaliveShell(self.events, self._set_line)
+        self._applier = Applier(
+            state_dir, self.events, self._worker, self._chosen, self._bird, self._supervisor,
+            self._keepalive,
+        )  # fmt: skip
+        self._status = Status(
+            self._applier, self._bird, self._supervisor, self._keepalive, self._worker
+        )
+        self._applying = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._purge = options.purge
+        self._control = ControlServer(
+            state_dir / SOCKET_NAME,
+            {
+                "status": self._ask_status,
+                "counters": self._ask_counters,
+                "events": self._ask_events,
+                "apply": self._ask_apply,
+                "stop": self._ask_stop,
+            },
+        )
+
+    async def run(self) -> None:
+        """Apply, serve until SIGTERM, SIGINT or `stop`, clean up. Raises ApplyError at the start."""
+        loop = asyncio.get_running_loop()
+        ready = self._options.state_dir / READY_NAME
+        files.remove(ready)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self.events.add("agent", "", "started", pid=os.getpid())
+        try:
+            await self._control.start()
+            await self._apply(self._options.bundle)
+            await self._until_stopped()
+            self.events.add("agent", "", "stopping", purge=self._purge)
+            await self._supervisor.stop()
+            if self._purge:
+                await self._applier.purge()
+        finally:
+            self._keepalive.close()
+            self._supervisor.detach()
+            self._control.close()
+            files.remove(ready)
+            self._worker.shutdown()
+            os.close(self._lock)
+        self.events.add("agent", "", "stopped")
+
+    async def _until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self._stop.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_S):
+                    await self._stop.wait()
+            if self._backend is None or self._applying.locked():
+                continue
+            try:
+                changed = await loop.run_in_executor(self._worker, self._backend.refresh)
+            except (GreError, OSError) as error:
+                self.events.add("path-mtu", "", str(error), level="warning")
+                continue
+            for name, mtu in changed.items():
+                self.events.add("path-mtu", name, "the underlay's path changed", mtu=mtu)
+
+    async def _apply(self, directory: Path) -> dict[str, Any]:
+        async with self._applying:
+            began = time.monotonic()
+            report = await self._applier.apply(directory)
+        took = round((time.monotonic() - began) * 1000, 1)
+        self.events.add(
+            "applied", report.plan, f"{len(report.changes)} changes", bundle=report.bundle,
+            duration_ms=took,
+        )  # fmt: skip
+        self._ready(report.plan)
+        return {**asdict(report), "ms": took}
+
+    def _ready(self, plan: str) -> None:
+        text = json.dumps({"plan": plan, "pid": os.getpid(), "monotonic_ns": time.monotonic_ns()})
+        files.write_atomic(self._options.state_dir / READY_NAME, text + "\n", 0o600)
+        notify.ready(self._options.ready_fd)
+
+    def _chosen(self) -> GreBackend:
+        if self._backend is None:
+            self._backend = self._choose()
+            self._status.backend = self._backend
+        return self._backend
+
+    async def _set_line(self, name: str, up: bool) -> None:
+        backend = self._backend
+        if backend is None:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._worker, backend.set_line, name, up)
+        except (GreError, OSError) as error:
+            self.events.add("line-protocol", name, f"not applied: {error}", level="error")
+
+    async def _ask_status(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._status.full()
+
+    async def _ask_counters(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        return await self._status.counters()
+
+    async def _ask_events(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        since, limit = request.get("since", 0), request.get("limit", 100)
+        if not isinstance(since, int) or not isinstance(limit, int) or limit < 1:
+            raise RequestError("malformed", "`since` and `limit` are numbers")
+        return [asdict(event) for event in self.events.since(since, limit)]
+
+    async def _ask_apply(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        directory = request.get("bundle")
+        if not isinstance(directory, str) or not directory.startswith("/"):
+            raise RequestError("malformed", "`bundle` is the absolute path of a directory")
+        try:
+            return await self._apply(Path(directory))
+        except ApplyError as error:
+            kind = "apply-failed" if error.changed else "refused"
+            raise RequestError(kind, str(error)) from error
+
+    async def _ask_stop(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        self._purge = self._purge or request.get("purge") is True
+        # The answer goes out first: the loop runs the waiter in its next turn at the earliest.
+        self._stop.set()
+        return {"purge": self._purge}
+
+
+def _lock(path: Path) -> int:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(fd)
+        raise AgentBusyError(f"another agent works in {path.parent}") from error
+    return fd

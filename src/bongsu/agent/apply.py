@@ -1,0 +1,318 @@
+"""A bundle -> this machine, step by step; every step compares first and changes only what differs.
+
+Everything that can be refused is refused before anything is touched: hashes, secrets, platform, and
+the daemons' own parsers on the very text that will be loaded. Then, in this order: files; nftables
+(before forwarding, so that it never stands open); sysctl; tunnels; addresses; rules; BIRD;
+keepalives; and last what the plan no longer names. A step that fails later leaves what was done,
+says so, and may be repeated.
+
+The machine's own uplink and LAN addresses are never touched, and `netplan apply` is never run: live
+tunnels are the agent's. The netplan file is written only for the `kernel` backend, for boots without
+an agent; on a kernel without ip_gre it would only fail there.
+"""
+
+import asyncio
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from bongsu.agent.events import EventLog
+from bongsu.agent.keepalive import KeepaliveShell, keepalive_ends
+from bongsu.agent.secrets import SecretError, Secrets
+from bongsu.agent.supervisor import NotReadyError, Supervisor
+from bongsu.model.node import Platform
+from bongsu.plan.node import NodePlan
+from bongsu.render.bird import secret_constants
+from bongsu.render.bundle import Bundle, BundleError
+from bongsu.system import files, nft, routes, sysctl
+from bongsu.system.daemons.bird import CONFIG, SECRETS, USER, Bird
+from bongsu.system.daemons.birdctl import BirdError
+from bongsu.system.gre.base import GreBackend, GreError
+from bongsu.system.run import RunError, run
+
+NFT_FILE = Path("/etc/nftables.d/60-bongsu.nft")
+SYSCTL_FILE = Path("/etc/sysctl.d/60-bongsu.conf")
+NETPLAN_FILE = Path("/etc/netplan/60-bongsu.yaml")
+APPLIED_FILE = Path("/etc/bongsu/applied.json")
+"""Manifest of the bundle in force: it outlives a reboot, so that stale files are known."""
+KNOWN_FILES = {CONFIG, NFT_FILE, SYSCTL_FILE, NETPLAN_FILE}
+"""A bundle may write these and nothing else."""
+
+BUNDLE_BYTES, BUNDLE_FILES = 64 * 1024 * 1024, 1000
+
+_T = TypeVar("_T")
+
+
+class ApplyError(Exception):
+    """A bundle could not be applied. `changed`: whether the machine had been touched by then."""
+
+    def __init__(self, step: str, message: str, *, changed: bool) -> None:
+        self.step, self.changed = step, changed
+        super().__init__(f"{step}: {message}")
+
+
+@dataclass
+class Report:
+    """What an apply did."""
+
+    bundle: str = ""
+    plan: str = ""
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
+    """What was changed, in words; empty when everything stood already."""
+
+
+class Applier:
+    """Applies bundles, one at a time. System calls run in one worker thread of the agent."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        events: EventLog,
+        worker: ThreadPoolExecutor,
+        backend: Callable[[], GreBackend],
+        bird: Bird,
+        supervisor: Supervisor,
+        keepalive: KeepaliveShell,
+    ) -> None:
+        self._state_dir = state_dir
+        self._events = events
+        self._worker = worker
+        self._backend = backend
+        self._bird = bird
+        self._supervisor = supervisor
+        self._keepalive = keepalive
+        self._secrets: Secrets | None = None
+        self._report = Report()
+        self._touched = False
+        self.bundle: Bundle | None = None
+        """The bundle in force."""
+
+    async def apply(self, directory: Path) -> Report:
+        """Apply the bundle in `directory`. Raises ApplyError."""
+        self._report, self._touched, self._secrets = Report(), False, None
+        bundle = await self._step("verify", lambda: _load(directory))
+        plan = bundle.plan
+        self._report.bundle, self._report.plan = bundle.digest, plan.digest()
+        secrets = await self._step("secrets", lambda: Secrets(secret_constants(plan)))
+        self._secrets = secrets
+        backend = await self._step("backend", self._backend) if plan.tunnels else None
+        texts = {Path(path): text for path, text in bundle.files.items()}
+        if backend is None or backend.name != "kernel":
+            texts.pop(NETPLAN_FILE, None)
+        await self._step("check", lambda: self._check(plan, texts, secrets))
+
+        self._touched = True
+        await self._step("files", lambda: self._files(bundle, texts, secrets))
+        settings = sysctl.parse(texts.get(SYSCTL_FILE, ""))
+        await self._step("nftables", lambda: self._nftables(texts.get(NFT_FILE)))
+        await self._step("sysctl", lambda: self._sysctl(s for s in settings if not s.interface))
+        await self._step("tunnels", lambda: self._tunnels(backend, plan))
+        await self._step("interfaces", lambda: self._sysctl(s for s in settings if s.interface))
+        await self._step("addresses", lambda: self._addresses(plan))
+        await self._step("rules", lambda: self._rules(plan))
+        await self._async_step("bird", self._daemon(CONFIG in texts))
+        await self._async_step("keepalive", self._watch(backend, plan))
+        await self._step("stale", lambda: self._stale(backend, plan))
+        await self._step(
+            "record", lambda: files.write_atomic(APPLIED_FILE, _json(bundle.manifest()))
+        )
+        self.bundle = bundle
+        return self._report
+
+    async def purge(self) -> None:
+        """Take away everything that is ours: tunnels, rules, the nftables table. Best effort."""
+        bundle = self.bundle
+        if bundle is None:
+            return
+        empty = bundle.plan.model_copy(update={"tunnels": [], "home": []})
+        backend = self._backend() if bundle.plan.tunnels else None
+        await self._step("purge rules", lambda: self._rules(empty))
+        await self._step("purge tunnels", lambda: self._stale(backend, empty))
+        await self._step("purge nftables", nft.delete)
+
+    def _check(self, plan: NodePlan, texts: dict[Path, str], secrets: Secrets) -> None:
+        if plan.platform is not Platform.LINUX:
+            raise ValueError(f"{plan.node} is a {plan.platform.value} node, not this agent's")
+        if unknown := sorted(str(path) for path in set(texts) - KNOWN_FILES):
+            raise ValueError(f"the bundle writes files it has no business with: {unknown}")
+        sysctl.parse(texts.get(SYSCTL_FILE, ""))
+        for tunnel in plan.tunnels:
+            if tunnel.keepalive is not None:
+                keepalive_ends(tunnel)
+        with tempfile.TemporaryDirectory(prefix="check-", dir=self._state_dir) as directory:
+            scratch = Path(directory)
+            if CONFIG in texts:
+                self._bird.check(texts[CONFIG], secrets.bird_text(), scratch)
+            if NFT_FILE in texts:
+                (scratch / "bongsu.nft").write_text(texts[NFT_FILE])
+                nft.check(scratch / "bongsu.nft")
+            if NETPLAN_FILE in texts:
+                path = scratch / NETPLAN_FILE.relative_to("/")
+                files.write_atomic(path, texts[NETPLAN_FILE], 0o600)
+                run(["netplan", "generate", "--root-dir", str(scratch)])
+
+    def _files(self, bundle: Bundle, texts: dict[Path, str], secrets: Secrets) -> None:
+        modes = bundle.modes()
+        wanted = dict(texts)
+        for path, text in wanted.items():
+            if files.write_atomic(path, text, modes[str(path)]):
+                self._change(f"wrote {path}")
+        secret_text = secrets.bird_text()
+        if secret_text is None:
+            if files.remove(SECRETS):
+                self._change(f"removed {SECRETS}")
+        elif files.write_atomic(SECRETS, secret_text, 0o640, USER):
+            self._change(f"wrote {SECRETS}")
+        for path in _recorded() - set(wanted):
+            if files.remove(path):
+                self._change(f"removed {path}")
+
+    def _nftables(self, text: str | None) -> None:
+        record = self._state_dir / "nftables.json"
+        if text is None:
+            if nft.delete():
+                self._change("removed the nftables table")
+            return
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        stands = nft.fingerprint()
+        if stands is not None and [digest, stands] == _read_json(record):
+            return
+        nft.load(NFT_FILE)
+        files.write_atomic(record, json.dumps([digest, nft.fingerprint()]), 0o600)
+        self._change("loaded the nftables table")
+
+    def _sysctl(self, settings: Any) -> None:
+        outcome = sysctl.apply(settings)
+        for path in outcome.changed:
+            self._change(f"set {path}")
+        if outcome.missing:
+            # Some keys exist only in the first network namespace, some not on every kernel.
+            self._events.add(
+                "sysctl", ", ".join(outcome.missing), "not on this kernel", level="debug"
+            )
+
+    def _tunnels(self, backend: GreBackend | None, plan: NodePlan) -> None:
+        for tunnel in plan.tunnels:
+            assert backend is not None
+            if backend.create(tunnel):
+                self._change(f"built tunnel {tunnel.name}")
+            # Nobody would bring it up again once its keepalive is not wanted any more.
+            if tunnel.keepalive is None and not backend.line(tunnel.name):
+                backend.set_line(tunnel.name, True)
+                self._change(f"line protocol of {tunnel.name} up: no keepalive")
+
+    def _addresses(self, plan: NodePlan) -> None:
+        wanted = {tunnel.name: list(tunnel.addresses) for tunnel in plan.tunnels}
+        for verb, name, address in routes.set_addresses(wanted):
+            self._change(f"address {verb} {address} dev {name}")
+
+    def _rules(self, plan: NodePlan) -> None:
+        wanted = routes.reply_rules((item.prefix for item in plan.home), plan.reply_table)
+        added, removed = routes.set_rules(wanted)
+        if added or removed:
+            self._change(f"policy rules: {len(added)} added, {len(removed)} removed")
+
+    async def _daemon(self, wanted: bool) -> None:
+        if not wanted:
+            if await self._supervisor.stop():
+                self._change("stopped bird")
+            return
+        loaded = [_identity(CONFIG), _identity(SECRETS)]
+        what = await self._supervisor.ensure()
+        if what == "started":
+            self._change("started bird")
+        elif loaded != self._supervisor.loaded:
+            self._change(f"bird: {await asyncio.to_thread(self._reload)}")
+        if loaded != self._supervisor.loaded:
+            self._supervisor.remember(loaded)
+
+    def _reload(self) -> str:
+        with self._bird.connect() as control:
+            return control.configure()
+
+    async def _watch(self, backend: GreBackend | None, plan: NodePlan) -> None:
+        watched = [tunnel for tunnel in plan.tunnels if tunnel.keepalive is not None]
+        lines: dict[str, bool] = {}
+        if backend is not None:
+            # A new agent goes on from what an earlier one found out.
+            loop = asyncio.get_running_loop()
+            look = backend.line
+            lines = await loop.run_in_executor(
+                self._worker, lambda: {tunnel.name: look(tunnel.name) for tunnel in watched}
+            )
+        self._keepalive.set_tunnels(watched, lines)
+
+    def _stale(self, backend: GreBackend | None, plan: NodePlan) -> None:
+        if backend is None:
+            return
+        names = {tunnel.name for tunnel in plan.tunnels}
+        for name in backend.names():
+            if name not in names:
+                backend.delete(name)
+                self._change(f"removed tunnel {name}")
+
+    def _change(self, what: str) -> None:
+        self._report.changes.append(what)
+
+    async def _step(self, name: str, function: Callable[[], _T]) -> _T:
+        loop = asyncio.get_running_loop()
+        return await self._async_step(name, loop.run_in_executor(self._worker, function))
+
+    async def _async_step(self, name: str, step: Awaitable[_T]) -> _T:
+        began = time.monotonic()
+        before = len(self._report.changes)
+        try:
+            result = await step
+        except (
+            BundleError, SecretError, RunError, BirdError, GreError, NotReadyError, NetlinkError,
+            OSError, ValueError, KeyError,
+        ) as error:  # fmt: skip
+            text = str(error) or type(error).__name__
+            text = self._secrets.redact(text) if self._secrets else text
+            self._events.add("apply", name, text, level="error", touched=self._touched)
+            raise ApplyError(name, text, changed=self._touched) from None
+        took = round((time.monotonic() - began) * 1000, 1)
+        changes = self._report.changes[before:]
+        self._report.steps.append({"step": name, "ms": took, "changes": len(changes)})
+        self._events.add("apply", name, "; ".join(changes), duration_ms=took)
+        return result
+
+
+def _load(directory: Path) -> Bundle:
+    tree = files.read_tree(directory, limit_bytes=BUNDLE_BYTES, limit_files=BUNDLE_FILES)
+    return Bundle.from_tree(tree)
+
+
+def _identity(path: Path) -> list[int] | None:
+    # Files are replaced, never rewritten: inode and time name the content without repeating it.
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return [status.st_ino, status.st_mtime_ns]
+
+
+def _recorded() -> set[Path]:
+    record = _read_json(APPLIED_FILE)
+    paths = record.get("files", {}) if isinstance(record, dict) else {}
+    return {Path(path) for path in paths} & KNOWN_FILES
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -1,0 +1,245 @@
+"""A daemon that dies comes back, and a new agent takes over what an earlier one left running.
+
+The first restart is immediate; if the daemon dies again soon the wait doubles from 0.2 s to 5 s, and
+30 s of life forgive everything. A process is known by pid and start time and ended through a pidfd,
+so that nothing is ever killed by name.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bongsu.agent.events import EventLog
+from bongsu.system import files
+from bongsu.system.run import Process, RunError, is_same_process, kill_exact, start_time
+
+BACKOFF_FIRST_S, BACKOFF_MOST_S = 0.2, 5.0
+FORGIVEN_AFTER_S = 30.0
+READY_WITHIN_S = 15.0
+READY_POLL_S = 0.005
+STOP_GRACE_S = 3.0
+LOG_TAIL_LINES = 5
+LOG_BOUND = 1024 * 1024
+"""Bytes of a daemon's standard error that are kept; looked at when it starts."""
+
+
+class Daemon(Protocol):
+    """What the supervisor has to know of a daemon."""
+
+    @property
+    def name(self) -> str:
+        """As events and files call it."""
+
+    def start(self, log: Path) -> Process:
+        """Start it in the foreground. RunError, OSError."""
+
+    def answers(self) -> bool:
+        """Whether it is up. Never raises."""
+
+    def prioritise(self, pid: int) -> str:
+        """Set its scheduling; returns what it got."""
+
+
+class NotReadyError(Exception):
+    """A daemon was started and does not answer."""
+
+
+@dataclass
+class _Running:
+    pid: int
+    started: int
+    pidfd: int
+    process: Process | None
+    """None: started by an earlier agent, so its exit status is not ours to see."""
+    since: float
+    scheduling: str
+
+
+class Supervisor:
+    """Keeps one daemon running. All methods belong to the event loop's thread."""
+
+    def __init__(self, daemon: Daemon, state_dir: Path, events: EventLog) -> None:
+        self._daemon = daemon
+        self._events = events
+        self._record = state_dir / f"{daemon.name}.json"
+        self._log = state_dir / f"{daemon.name}.log"
+        self._running: _Running | None = None
+        self._wanted = False
+        self._backoff_s = 0.0
+        self._again: asyncio.Task[None] | None = None
+        self.restarts = 0
+        self.loaded: Any = None
+        """What the caller says the daemon has loaded; survives the agent."""
+
+    @property
+    def running(self) -> bool:
+        return self._running is not None
+
+    async def ensure(self) -> str:
+        """Have it running and answering: `running`, `adopted` or `started`.
+
+        Raises RunError, OSError or NotReadyError.
+        """
+        self._wanted = True
+        if self._running is not None:
+            return "running"
+        if self._adopt():
+            return "adopted"
+        if self._daemon.answers():
+            raise NotReadyError(
+                f"a {self._daemon.name} that bongsu did not start is running here;"
+                f" stop it (systemctl disable --now {self._daemon.name})"
+            )
+        await self._start()
+        return "started"
+
+    def remember(self, loaded: Any) -> None:
+        """Record what the daemon has loaded (JSON value), for the next agent."""
+        self.loaded = loaded
+        self._save()
+
+    async def stop(self) -> bool:
+        """Stop it for good; False if it did not run. An earlier agent's is found and stopped too."""
+        self._wanted = False
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        running = self._running
+        if running is None and not self._adopt():
+            return False
+        running = self._running
+        assert running is not None
+        self._forget(running)
+        if running.process is not None:
+            await asyncio.to_thread(running.process.terminate, STOP_GRACE_S)
+        else:
+            await asyncio.to_thread(kill_exact, running.pid, running.started, STOP_GRACE_S)
+        files.remove(self._record)
+        self._events.add("daemon", self._daemon.name, "stopped by the agent", state="down")
+        return True
+
+    def status(self) -> dict[str, Any]:
+        """For people and programs: pid, uptime, restarts, scheduling."""
+        running = self._running
+        return {
+            "name": self._daemon.name,
+            "running": running is not None,
+            "pid": running.pid if running else None,
+            "uptime_s": round(time.monotonic() - running.since, 3) if running else None,
+            "restarts": self.restarts,
+            "scheduling": running.scheduling if running else None,
+            "adopted": running is not None and running.process is None,
+        }
+
+    def detach(self) -> None:
+        """Leave the daemon running and stop watching it."""
+        self._wanted = False
+        if self._again is not None:
+            self._again.cancel()
+        if self._running is not None:
+            self._forget(self._running)
+
+    def _adopt(self) -> bool:
+        try:
+            record = json.loads(self._record.read_text())
+            pid, started = int(record["pid"]), int(record["start_time"])
+            pidfd = os.pidfd_open(pid)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        if not is_same_process(pid, started) or not self._daemon.answers():
+            os.close(pidfd)
+            return False
+        self.loaded = record.get("loaded")
+        # Its true age: start time is in clock ticks since boot, which CLOCK_MONOTONIC counts too.
+        since = started / os.sysconf("SC_CLK_TCK")
+        self._watch(_Running(pid, started, pidfd, None, since, self._daemon.prioritise(pid)))
+        self._events.add("daemon", self._daemon.name, "found running", state="up", pid=pid)
+        return True
+
+    async def _start(self) -> None:
+        with contextlib.suppress(OSError):
+            if self._log.stat().st_size > LOG_BOUND:
+                self._log.rename(self._log.with_name(self._log.name + ".1"))
+        began = time.monotonic()
+        process = self._daemon.start(self._log)
+        pidfd = os.dup(process.pidfd)
+        started = start_time(process.pid) or process.start_time
+        scheduling = self._daemon.prioritise(process.pid)
+        running = _Running(process.pid, started, pidfd, process, began, scheduling)
+        self._watch(running)
+        self._save()
+        while self._running is running and not await asyncio.to_thread(self._daemon.answers):
+            if time.monotonic() - began > READY_WITHIN_S:
+                raise NotReadyError(f"{self._daemon.name} does not answer: {self._tail()}")
+            await asyncio.sleep(READY_POLL_S)
+        if self._running is not running:
+            raise NotReadyError(f"{self._daemon.name} ended at once: {self._tail()}")
+        took = round((time.monotonic() - began) * 1000, 1)
+        self._events.add(
+            "daemon", self._daemon.name, "started", state="up", pid=process.pid, ready_ms=took,
+            scheduling=scheduling,
+        )  # fmt: skip
+
+    def _watch(self, running: _Running) -> None:
+        self._running = running
+        asyncio.get_running_loop().add_reader(running.pidfd, self._ended, running)
+
+    def _forget(self, running: _Running) -> None:
+        asyncio.get_running_loop().remove_reader(running.pidfd)
+        os.close(running.pidfd)
+        self._running = None
+
+    def _ended(self, running: _Running) -> None:
+        self._forget(running)
+        status = "unknown status" if running.process is None else _says(running.process.wait())
+        lived = time.monotonic() - running.since
+        if lived >= FORGIVEN_AFTER_S:
+            self._backoff_s = 0.0
+        wait_s = self._backoff_s
+        self._backoff_s = min(max(BACKOFF_FIRST_S, 2 * wait_s), BACKOFF_MOST_S)
+        self._events.add(
+            "daemon", self._daemon.name, f"ended: {status}", level="error", state="down",
+            pid=running.pid, lived_s=round(lived, 3), again_in_s=wait_s, stderr=self._tail(),
+        )  # fmt: skip
+        if self._wanted and self._again is None:
+            self._again = asyncio.ensure_future(self._restart(wait_s))
+
+    async def _restart(self, wait_s: float) -> None:
+        try:
+            while self._wanted and self._running is None:
+                await asyncio.sleep(wait_s)
+                self.restarts += 1
+                try:
+                    await self._start()
+                except (RunError, OSError, NotReadyError) as error:
+                    self._events.add("daemon", self._daemon.name, str(error), level="error")
+                # Also after an end during _start: _ended saw this task and left the retry to it.
+                wait_s = self._backoff_s
+        finally:
+            self._again = None
+
+    def _save(self) -> None:
+        if self._running is not None:
+            record = {
+                "pid": self._running.pid,
+                "start_time": self._running.started,
+                "loaded": self.loaded,
+            }
+            files.write_atomic(self._record, json.dumps(record), 0o600)
+
+    def _tail(self) -> str:
+        with contextlib.suppress(OSError), self._log.open("rb") as file:
+            file.seek(max(0, self._log.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").splitlines()
+            return "\n".join(lines[-LOG_TAIL_LINES:])
+        return ""
+
+
+def _says(code: int) -> str:
+    return f"exit {code}" if code >= 0 else signal.Signals(-code).name
