@@ -130,6 +130,7 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str) -> TunnelPlan:
         inner_sources=sources,
         inner_destinations=destinations,
         keepalive=_keepalive(tunnel, end),
+        peer_keepalive=_keepalive(tunnel, peer_end),
         bfd=tunnel.bfd,
         bgp=tunnel.bgp,
         egress=tunnel.egress,

@@ -36,6 +36,9 @@ class TunnelPlan(Model):
     inner_destinations: list[PrefixField]
     """What may be sent on after it came out of the tunnel, besides our own addresses."""
     keepalive: Keepalive | None
+    """What this end sends."""
+    peer_keepalive: Keepalive | None
+    """What the other end sends, and expects to get back through this one."""
     bfd: Bfd | None
     bgp: bool
     egress: bool

@@ -1,0 +1,41 @@
+"""Renders /etc/bird/bird.conf. Never contains a secret: see bongsu.render.bird.secrets."""
+
+from pathlib import Path
+
+from bongsu.plan.node import NodePlan
+from bongsu.render import template, text
+from bongsu.render.bird.secrets import SECRETS_PATH, password_constant, secret_constants
+from bongsu.render.bird.support import LAST_PREFERENCE, SPOKEN_PREFERENCE, TAKEOVER
+from bongsu.render.bird.view import NextHop, bfd_groups, families, router_id, session_pairs
+from bongsu.render.template import Admitted
+
+PATH = "/etc/bird/bird.conf"
+
+
+def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
+    """`{PATH: text}`; BIRD's own parser accepts it together with the secrets' file."""
+    views = families(plan)
+    values = {
+        "header": [Admitted(line) for line in header],
+        "plan": plan,
+        "router_id": router_id(plan.router_id),
+        "families": views,
+        "bfd_groups": bfd_groups(plan),
+        "session_pairs": session_pairs,
+        "via": _via,
+        "uses_bfd": any(t.bfd for t in plan.tunnels) or any(p.bfd for p in plan.external),
+        "secrets_path": Admitted(SECRETS_PATH) if secret_constants(plan) else None,
+        "password_constant": lambda peer: Admitted(password_constant(peer)),
+        "last_preference": LAST_PREFERENCE,
+        "spoken_preference": SPOKEN_PREFERENCE,
+        "takeover": Admitted(f"({plan.asn}, {TAKEOVER[0]}, {TAKEOVER[1]})"),
+    }
+    return {PATH: template.load(Path(__file__).parent, "bird.conf.j2").render(values)}
+
+
+def _via(hop: NextHop) -> Admitted:
+    """A next hop of a static route; the interface is BIRD's quoted symbol after the gateway."""
+    tunnel = text.interface(hop.tunnel)
+    if hop.gateway is None:
+        return Admitted(f'"{tunnel}"')
+    return Admitted(f"{text.address(hop.gateway)}%'{tunnel}'{' bfd' if hop.bfd else ''}")

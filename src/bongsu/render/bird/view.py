@@ -1,0 +1,212 @@
+"""NodePlan -> what bird.conf.j2 iterates over, one FamilyView for each address family.
+
+The template decides how it is spelled, this module what is said. Only prefixes inside of the
+owner's get in: what is not owned is neither announced nor carried.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+from typing import TypeVar
+
+from bongsu.model.base import Address, Family, Prefix
+from bongsu.model.node import Role
+from bongsu.plan.node import ExternalPeer, InternalPeer, NodePlan
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.bird.support import DEFAULT_ROUTE, FIRST_PREFERENCE, MAX_ANNOUNCED_LENGTH
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NextHop:
+    """The way into a tunnel. Without a gateway of the family it is the interface alone."""
+
+    tunnel: str
+    gateway: Address | None
+    bfd: bool
+
+
+@dataclass(frozen=True)
+class StaticRoute:
+    prefix: Prefix
+    hops: tuple[NextHop, ...]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Routes by the n-th best tunnel of their prefix, in a protocol of its own."""
+
+    number: int
+    preference: int
+    routes: tuple[StaticRoute, ...]
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A PoP as home sees it: alive while `marker` has a route, else its more-specifics are lost."""
+
+    node: str
+    marker: Prefix
+    address: Address
+    hops: tuple[NextHop, ...]
+    specifics: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True)
+class FamilyView:
+    """What bird.conf has to say about one address family."""
+
+    family: Family
+    default: Prefix
+    max_length: int
+    announced: tuple[Prefix, ...]
+    specifics: tuple[Prefix, ...]
+    """More-specifics of the announced prefixes that a PoP takes from home while another is lost."""
+    ranks: tuple[Rank, ...]
+    home: tuple[Prefix, ...]
+    replies: tuple[Rank, ...]
+    """Default routes by tunnels that run no BGP."""
+    watched: tuple[Watched, ...]
+    external: tuple[ExternalPeer, ...]
+    internal: tuple[InternalPeer, ...]
+    egress: frozenset[str]
+    """Tunnels whose far end gets a default route from us."""
+
+    @property
+    def accepts_default(self) -> bool:
+        return any(peer.accept_default for peer in self.external)
+
+    @property
+    def lost(self) -> tuple[Prefix, ...]:
+        """Every more-specific that this home may hand to a PoP."""
+        return _unique(prefix for pop in self.watched for prefix in pop.specifics)
+
+
+@dataclass(frozen=True)
+class BfdGroup:
+    """Tunnels with the same BFD timers."""
+
+    interval_ms: int
+    multiplier: int
+    tunnels: tuple[TunnelPlan, ...]
+
+
+def families(plan: NodePlan) -> list[FamilyView]:
+    """The views of the families that the plan uses, IPv4 first."""
+    tunnels = {tunnel.name: tunnel for tunnel in plan.tunnels}
+    views = [_family(plan, 4, tunnels), _family(plan, 6, tunnels)]
+    return [v for v in views if v.announced or v.home or v.external or v.internal]
+
+
+def bfd_groups(plan: NodePlan) -> list[BfdGroup]:
+    """Tunnels with BFD by their timers, fastest first."""
+    groups: dict[tuple[int, int], list[TunnelPlan]] = defaultdict(list)
+    for tunnel in plan.tunnels:
+        if tunnel.bfd is not None:
+            groups[tunnel.bfd.interval_ms, tunnel.bfd.multiplier].append(tunnel)
+    return [BfdGroup(*timers, tuple(group)) for timers, group in sorted(groups.items())]
+
+
+def session_pairs(tunnel: TunnelPlan) -> list[tuple[Address, Address]]:
+    """(ours, theirs) for each family that both ends have an inside address of."""
+    return [
+        (ours, theirs)
+        for family in (4, 6)
+        if (ours := _first((a.ip for a in tunnel.addresses), family)) is not None
+        and (theirs := _first(tunnel.peer_addresses, family)) is not None
+    ]
+
+
+def _family(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> FamilyView:
+    owned = [prefix for prefix in plan.owned if prefix.version == family]
+    announcements = [a for a in plan.announcements if _within(a.prefix, owned)]
+    home = [h for h in plan.home if _within(h.prefix, owned)]
+    announced = _unique(a.prefix for a in announcements)
+    choices = {a.prefix: [tunnels[t] for t in a.tunnels if t in tunnels] for a in announcements}
+    internal = tuple(p for p in plan.internal if p.address.version == family)
+    silent = [t for t in plan.tunnels if plan.role is Role.HOME and t.egress and not t.bgp]
+    silent.sort(key=lambda tunnel: -tunnel.preference)
+    default = ip_network(DEFAULT_ROUTE[family])
+    return FamilyView(
+        family=family,
+        default=default,
+        max_length=MAX_ANNOUNCED_LENGTH[family],
+        announced=announced,
+        specifics=_unique(m for a in announcements for m in _inside(a.more_specifics, a.prefix)),
+        ranks=_ranks(choices, family),
+        home=_unique(h.prefix for h in home),
+        replies=_ranks({default: silent}, family) if home else (),
+        watched=_watched(plan, family, owned, tunnels),
+        external=tuple(p for p in plan.external if p.address.version == family),
+        internal=internal,
+        egress=frozenset(t.name for t in plan.tunnels if t.egress and plan.role is Role.POP),
+    )
+
+
+def _ranks(choices: dict[Prefix, list[TunnelPlan]], family: Family) -> tuple[Rank, ...]:
+    routes: dict[int, list[StaticRoute]] = defaultdict(list)
+    for prefix, tunnels in choices.items():
+        for rank, tunnel in enumerate(tunnels):
+            routes[rank].append(StaticRoute(prefix, (_hop(tunnel, family),)))
+    return tuple(
+        Rank(rank + 1, FIRST_PREFERENCE - rank, tuple(of_rank)) for rank, of_rank in routes.items()
+    )
+
+
+def _watched(
+    plan: NodePlan, family: Family, owned: list[Prefix], tunnels: dict[str, TunnelPlan]
+) -> tuple[Watched, ...]:
+    """PoPs that share a prefix with another one. A single PoP has nobody to be replaced by."""
+    specifics: dict[str, list[Prefix]] = defaultdict(list)
+    ways: dict[str, dict[str, TunnelPlan]] = defaultdict(dict)
+    for item in plan.home:
+        carrying = [tunnels[name] for name in item.tunnels if name in tunnels]
+        carrying = [t for t in carrying if _first(t.peer_addresses, family) is not None]
+        if not _within(item.prefix, owned) or len({t.peer for t in carrying}) < 2:
+            continue
+        for tunnel in carrying:
+            ways[tunnel.peer][tunnel.name] = tunnel
+        for peer in _unique(t.peer for t in carrying):
+            specifics[peer] += _inside(item.more_specifics, item.prefix)
+    watched = []
+    for peer, lost in specifics.items():
+        hops = tuple(_hop(tunnel, family) for tunnel in ways[peer].values())
+        address = hops[0].gateway
+        if lost and address is not None:
+            marker = ip_network((address, address.max_prefixlen))
+            watched.append(Watched(peer, marker, address, hops, _unique(lost)))
+    return tuple(watched)
+
+
+def _hop(tunnel: TunnelPlan, family: Family) -> NextHop:
+    gateway = _first(tunnel.peer_addresses, family)
+    return NextHop(tunnel.name, gateway, tunnel.bfd is not None and gateway is not None)
+
+
+def _first(addresses: Iterable[Address], family: int) -> Address | None:
+    return next((a for a in addresses if a.version == family), None)
+
+
+def _within(prefix: Prefix, owned: list[Prefix]) -> bool:
+    return any(_covers(whole, prefix) for whole in owned)
+
+
+def _inside(prefixes: Iterable[Prefix], whole: Prefix) -> list[Prefix]:
+    return [prefix for prefix in prefixes if _covers(whole, prefix)]
+
+
+def _covers(whole: Prefix, part: Prefix) -> bool:
+    if whole.version != part.version or whole.prefixlen > part.prefixlen:
+        return False
+    return part.network_address in whole
+
+
+def _unique(items: Iterable[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys(items))
+
+
+def router_id(address: Address) -> IPv4Address:
+    """BGP's 32-bit identifier (RFC 6286): the address, or the last 32 bits of an IPv6 one."""
+    return address if isinstance(address, IPv4Address) else IPv4Address(int(address) & 0xFFFFFFFF)

@@ -1,0 +1,232 @@
+"""NodePlan -> the sets and maps that the rules look into.
+
+One look-up for any number of tunnels: what a tunnel may do is an element, never a rule of its own.
+A set that would be empty is left out, and so are the rules that would use it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from typing import cast
+
+from bongsu.model.base import Address, Prefix
+from bongsu.model.node import Role
+from bongsu.plan.node import NodePlan
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.text import address, interface, number
+
+KEY_PRESENT = 0x2000
+"""The first 16 bits of a GRE header with a key and nothing else (RFC 2890); 0 without."""
+
+TCP_IP_HEADER = {4: 40, 6: 60}
+"""Bytes of IP and TCP header without options; the MTU less these is the MSS (RFC 879, RFC 8201)."""
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A named set, or with values `key : value` a map."""
+
+    name: str
+    type: str
+    elements: tuple[str, ...]
+    kind: str = "set"
+    interval: bool = False
+
+    def text(self) -> str:
+        """The declaration, indented for the table's body."""
+        lines = [f"  {self.kind} {self.name} {{", f"    {self.type}"]
+        if self.interval:
+            lines.append("    flags interval")
+        lines += ["    elements = {", *(f"      {e}," for e in self.elements), "    }", "  }"]
+        return "\n".join(lines)
+
+
+def named_sets(plan: NodePlan) -> list[NamedSet]:
+    """All sets of the node that are not empty."""
+    found = [
+        NamedSet("tunnels", "type ifname", tuple(_if(t.name) for t in plan.tunnels)),
+        NamedSet("uplinks", "type ifname", tuple(_if(i.name) for i in plan.uplinks())),
+    ]
+    for family in (4, 6):
+        found += _outer(plan, family)
+        found += _inner(plan, family)
+        found += _control(plan, family)
+        found.append(_mss(plan, family))
+    return [s for s in found if s.elements]
+
+
+def _outer(plan: NodePlan, family: int) -> list[NamedSet]:
+    """GRE peers, (remote, local, flags[, key]), and the keepalives that are sent back for them."""
+    ip = _ip(family)
+    pair = f"typeof {ip} saddr . {ip} daddr . @th,0,16"
+    tunnels = [t for t in plan.tunnels if t.local.version == family]
+    keyed = [
+        f"{address(t.remote)} . {address(t.local)} . {KEY_PRESENT:#x} . {t.key:#x}"
+        for t in tunnels
+        if t.key is not None
+    ]
+    plain = [f"{address(t.remote)} . {address(t.local)} . 0x0" for t in tunnels if t.key is None]
+    reflected = [t for t in tunnels if t.peer_keepalive is not None]
+    back = [f"{address(t.local)} . {address(t.remote)}" for t in reflected]
+    kind = _type(family)
+    return [
+        NamedSet(f"gre_keyed{family}", f"{pair} . @th,32,32", _unique(keyed)),
+        NamedSet(f"gre_plain{family}", pair, _unique(plain)),
+        NamedSet(
+            f"keepalive{family}",
+            f"type ifname . {kind} . {kind}",
+            tuple(f"{_if(t.name)} . {way}" for t, way in zip(reflected, back, strict=True)),
+        ),
+        NamedSet(
+            f"keepalive_back{family}",
+            f"type ifname . ifname . {kind} . {kind}",
+            tuple(
+                f"{_if(t.name)} . {_if(t.underlay)} . {way}"
+                for t, way in zip(reflected, back, strict=True)
+            ),
+        ),
+    ]
+
+
+def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
+    """Inner addresses by tunnel: who may speak out of it, what is carried, what may leave again."""
+    kind = f"type ifname . {_type(family)}"
+    return [
+        NamedSet(
+            f"inner{family}",
+            kind,
+            _by_tunnel(plan.tunnels, family, lambda t: t.inner_sources + _hosts(t.peer_addresses)),
+            interval=True,
+        ),
+        NamedSet(
+            f"carried{family}",
+            kind,
+            _by_tunnel(plan.tunnels, family, lambda t: carried(plan, t)),
+            interval=True,
+        ),
+        NamedSet(
+            f"egress{family}",
+            kind,
+            _by_tunnel(
+                [t for t in plan.tunnels if t.egress and plan.role is Role.POP],
+                family,
+                lambda t: t.inner_sources,
+            ),
+            interval=True,
+        ),
+        NamedSet(
+            f"home{family}",
+            f"type {_type(family)}",
+            _collapsed((item.prefix for item in plan.home), family),
+            interval=True,
+        ),
+    ]
+
+
+def carried(plan: NodePlan, tunnel: TunnelPlan) -> list[Prefix]:
+    """The prefixes that a tunnel brings home: destinations at the PoP's end, sources at home's."""
+    return tunnel.inner_sources if plan.role is Role.POP else tunnel.inner_destinations
+
+
+def _control(plan: NodePlan, family: int) -> list[NamedSet]:
+    """Who may speak BGP and BFD to us: (neighbor, us), on the one interface where it is known."""
+    kind = _type(family)
+    external = [p for p in plan.external if p.address.version == family]
+    internal = [p for p in plan.internal if p.address.version == family]
+    far = [p for p in external if p.bfd is not None and p.multihop is not None]
+    near = [
+        f"{_if(p.interface)} . {address(p.address)} . {address(p.local)}"
+        for p in external
+        if p.bfd is not None and p.multihop is None
+    ]
+    over_tunnels = [
+        f"{_if(t.name)} . {address(theirs)} . {address(ours.ip)}"
+        for t in plan.tunnels
+        if t.bfd is not None
+        for theirs in t.peer_addresses
+        for ours in t.addresses
+        if theirs.version == family == ours.version
+    ]
+    return [
+        NamedSet(
+            f"bgp_external{family}",
+            f"type {kind} . {kind}",
+            _unique(f"{address(p.address)} . {address(p.local)}" for p in external),
+        ),
+        NamedSet(
+            f"bgp_internal{family}",
+            f"type ifname . {kind} . {kind}",
+            _unique(
+                f"{_if(p.tunnel)} . {address(p.address)} . {address(p.local)}" for p in internal
+            ),
+        ),
+        NamedSet(
+            f"bfd_near{family}",
+            f"type ifname . {kind} . {kind}",
+            _unique(near + over_tunnels),
+        ),
+        NamedSet(
+            f"bfd_far{family}",
+            f"type {kind} . {kind}",
+            _unique(f"{address(p.address)} . {address(p.local)}" for p in far),
+        ),
+    ]
+
+
+def _mss(plan: NodePlan, family: int) -> NamedSet:
+    header = TCP_IP_HEADER[family]
+    return NamedSet(
+        f"mss{family}",
+        "typeof iifname : tcp option maxseg size",
+        tuple(
+            f"{_if(t.name)} : {number(t.mtu - header)}"
+            for t in plan.tunnels
+            if any(a.version == family for a in t.addresses) or carried_in(plan, t, family)
+        ),
+        kind="map",
+    )
+
+
+def carried_in(plan: NodePlan, tunnel: TunnelPlan, family: int) -> bool:
+    """Whether the tunnel carries a prefix of the family."""
+    return any(prefix.version == family for prefix in carried(plan, tunnel))
+
+
+def _by_tunnel(
+    tunnels: Iterable[TunnelPlan], family: int, prefixes: Callable[[TunnelPlan], list[Prefix]]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{_if(tunnel.name)} . {prefix}"
+        for tunnel in tunnels
+        for prefix in _collapsed(prefixes(tunnel), family)
+    )
+
+
+def _collapsed(prefixes: Iterable[Prefix], family: int) -> tuple[str, ...]:
+    """Intervals of a set must not overlap."""
+    mine = [prefix for prefix in prefixes if prefix.version == family]
+    if family == 4:
+        merged: Iterable[Prefix] = collapse_addresses(cast(list[IPv4Network], mine))
+    else:
+        merged = collapse_addresses(cast(list[IPv6Network], mine))
+    return tuple(address(prefix) for prefix in merged)
+
+
+def _hosts(addresses: Iterable[Address]) -> list[Prefix]:
+    return [ip_network((a, a.max_prefixlen)) for a in addresses]
+
+
+def _if(value: str) -> str:
+    return f'"{interface(value)}"'
+
+
+def _ip(family: int) -> str:
+    return "ip" if family == 4 else "ip6"
+
+
+def _type(family: int) -> str:
+    return "ipv4_addr" if family == 4 else "ipv6_addr"
+
+
+def _unique(items: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(items))

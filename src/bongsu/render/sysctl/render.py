@@ -1,0 +1,100 @@
+"""Renders /etc/sysctl.d/60-bongsu.conf. Keys of uplinks and LANs are the machine's own, untouched.
+
+Keys are written with slashes (sysctl.d(5)): an interface name may hold dots.
+"""
+
+from dataclasses import dataclass
+
+from bongsu.plan.node import NodePlan
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.text import interface
+
+PATH = "/etc/sysctl.d/60-bongsu.conf"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One kernel setting."""
+
+    key: str
+    """Path below /proc/sys."""
+    value: int
+    optional: bool = False
+    """The key does not exist in every kernel and namespace; written with a leading `-`."""
+
+    @property
+    def line(self) -> str:
+        return f"{'-' if self.optional else ''}{self.key} = {self.value}"
+
+
+def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
+    """`{PATH: text}`, read by systemd-sysctl and by sysctl(8)."""
+    lines = [f"# {line}" for line in header]
+    lines += ["", *(setting.line for setting in machine_settings(plan))]
+    for tunnel in plan.tunnels:
+        lines += ["", *(setting.line for setting in tunnel_settings(tunnel))]
+    return {PATH: "\n".join(lines) + "\n"}
+
+
+def settings(plan: NodePlan) -> list[Setting]:
+    """Everything in the file, in its order: those of the machine, then of each tunnel."""
+    of_tunnels = [setting for tunnel in plan.tunnels for setting in tunnel_settings(tunnel)]
+    return machine_settings(plan) + of_tunnels
+
+
+def machine_settings(plan: NodePlan) -> list[Setting]:
+    """What has no interface. Forwarding comes first: writing it resets settings of interfaces."""
+    families = _forwarded(plan)
+    found = []
+    if 4 in families:
+        found.append(Setting("net/ipv4/ip_forward", 1))
+        # The kernel ORs it with the interface's: with `all` on, a tunnel's own 0 means nothing.
+        found.append(Setting("net/ipv4/conf/all/send_redirects", 0))
+    if 6 in families:
+        found.append(Setting("net/ipv6/conf/all/forwarding", 1))
+        found += _router_advertisements(plan)
+    if plan.tunnels:
+        # No gre0, gretap0, ip6gre0 that would listen to anybody. Absent in a namespace of its own.
+        found.append(Setting("net/core/fb_tunnels_only_for_init_net", 2, optional=True))
+    return found
+
+
+def tunnel_settings(tunnel: TunnelPlan) -> list[Setting]:
+    """Settings of a tunnel's interface; they can be written once it exists."""
+    name = interface(tunnel.name)
+    v4, v6 = f"net/ipv4/conf/{name}", f"net/ipv6/conf/{name}"
+    found = [
+        # Loose (RFC 3704): the whole world's addresses arrive at home by more than one tunnel.
+        Setting(f"{v4}/rp_filter", 2),
+        Setting(f"{v4}/accept_redirects", 0),
+        Setting(f"{v4}/send_redirects", 0),
+        Setting(f"{v4}/ignore_routes_with_linkdown", 1),
+    ]
+    if tunnel.peer_keepalive is not None and tunnel.local.version == 4:
+        # The far end's keepalive comes out of the tunnel with our own source address, to be
+        # forwarded back. Only here: on `all` it would open every interface to spoofed packets.
+        found.append(Setting(f"{v4}/accept_local", 1))
+    if any(address.version == 6 for address in tunnel.addresses):
+        found += [
+            Setting(f"{v6}/accept_ra", 0),
+            Setting(f"{v6}/accept_redirects", 0),
+            Setting(f"{v6}/ignore_routes_with_linkdown", 1),
+        ]
+    return found
+
+
+def _forwarded(plan: NodePlan) -> set[int]:
+    carried = [item.prefix for item in plan.announcements] + [item.prefix for item in plan.home]
+    # Sending a keepalive back is forwarding, too.
+    reflected = {t.local.version for t in plan.tunnels if t.peer_keepalive is not None}
+    return {prefix.version for prefix in carried} | reflected
+
+
+def _router_advertisements(plan: NodePlan) -> list[Setting]:
+    """Forwarding turns router advertisements off: an uplink that lives by them would lose IPv6."""
+    return [
+        Setting(f"net/ipv6/conf/{interface(uplink.name)}/accept_ra", 2)
+        for uplink in plan.uplinks()
+        if any(address.version == 6 for address in uplink.addresses)
+        and not any(gateway.version == 6 for gateway in uplink.gateways)
+    ]
