@@ -41,7 +41,7 @@ class CompileHook(BuildHookInterface[Any]):
         for source in sorted((root / LAB).glob("*/*.c")):
             target = root / LAB / "bin" / source.stem
             target.parent.mkdir(exist_ok=True)
-            if not _fresh(target, [source]):
+            if not _fresh(target, [source, *source.parent.glob("*.h")]):
                 _compile(
                     ["cc", "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(target)],
                     hint="apt-get install gcc libc6-dev",
