@@ -6,6 +6,7 @@ a plan of a bad network is a bad plan, and the checks say so. Cost is linear in 
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import ip_network
 
 from bongsu.model.base import Address, Interface, Prefix
@@ -30,11 +31,34 @@ EVERYTHING: dict[int, Prefix] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0
 
 def compile_network(network: Network) -> dict[str, NodePlan]:
     """Plans of all nodes, in the file's order."""
-    of_node: dict[str, list[str]] = defaultdict(list)
+    index = _index(network)
+    return {name: _node(network, name, index) for name in network.nodes}
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What would otherwise be searched for again at every tunnel: looked up once, in one pass."""
+
+    tunnels: dict[str, list[str]]
+    """Names of each node's tunnels."""
+    carried: dict[str, dict[str, list[Announcement]]]
+    """Of each node, the announcements that a tunnel carries."""
+
+
+def _index(network: Network) -> _Index:
+    tunnels: dict[str, list[str]] = {name: [] for name in network.nodes}
     for name, tunnel in network.tunnels.items():
         for node in tunnel.ends:
-            of_node[node].append(name)
-    return {name: _node(network, name, of_node[name]) for name in network.nodes}
+            tunnels[node].append(name)
+    carried: dict[str, dict[str, list[Announcement]]] = {}
+    for name, node in network.nodes.items():
+        of_tunnel: dict[str, list[Announcement]] = {tunnel: [] for tunnel in tunnels[name]}
+        for item in node.announce:
+            for tunnel in tunnels[name] if item.to is None else dict.fromkeys(item.to):
+                if tunnel in of_tunnel:
+                    of_tunnel[tunnel].append(item)
+        carried[name] = of_tunnel
+    return _Index(tunnels, carried)
 
 
 def underlay_of(node: Node, end: TunnelEnd) -> str:
@@ -66,10 +90,11 @@ def overhead(outer: Address, key: int | None) -> int:
     return (20 if outer.version == 4 else 40) + 4 + (4 if key is not None else 0)
 
 
-def _node(network: Network, name: str, tunnel_names: list[str]) -> NodePlan:
+def _node(network: Network, name: str, index: _Index) -> NodePlan:
     node = network.nodes[name]
     asn = node.bgp.asn or network.owner.asn
-    tunnels = [_tunnel(network, name, tunnel) for tunnel in tunnel_names]
+    tunnels = [_tunnel(network, name, tunnel, index) for tunnel in index.tunnels[name]]
+    by_preference = [tunnel.name for tunnel in sorted(tunnels, key=lambda item: -item.preference)]
     return NodePlan(
         network=network.name,
         node=name,
@@ -91,8 +116,8 @@ def _node(network: Network, name: str, tunnel_names: list[str]) -> NodePlan:
         tunnels=tunnels,
         external=[_external(node, key) for key in node.bgp.neighbors],
         internal=[peer for tunnel in tunnels if tunnel.bgp for peer in _internal(tunnel)],
-        announcements=[_announcement(item, tunnels) for item in node.announce],
-        home=_home(network, name, tunnels) if node.role is Role.HOME else [],
+        announcements=[_announcement(item, by_preference) for item in node.announce],
+        home=_home(network, name, tunnels, index) if node.role is Role.HOME else [],
         reply_table=REPLY_TABLE,
     )
 
@@ -102,7 +127,7 @@ def _router_id(node: Node) -> Address:
     return next((ip for ip in addresses if ip.version == 4), addresses[0])
 
 
-def _tunnel(network: Network, node_name: str, tunnel_name: str) -> TunnelPlan:
+def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -> TunnelPlan:
     tunnel = network.tunnels[tunnel_name]
     node = network.nodes[node_name]
     peer_name = next(name for name in tunnel.ends if name != node_name)
@@ -113,7 +138,9 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str) -> TunnelPlan:
         network.nodes[name].interfaces[underlay_of(network.nodes[name], tunnel.ends[name])]
         for name in tunnel.ends
     ]
-    sources, destinations = _inner(network, node, peer_name, tunnel_name)
+    announcer = node_name if node.role is Role.POP else peer_name
+    carried = [item.prefix for item in index.carried[announcer][tunnel_name]]
+    sources, destinations = _inner(node.role, carried, tunnel.egress)
     return TunnelPlan(
         name=tunnel_name,
         peer=peer_name,
@@ -139,22 +166,12 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str) -> TunnelPlan:
     )
 
 
-def _inner(
-    network: Network, node: Node, peer_name: str, tunnel_name: str
-) -> tuple[list[Prefix], list[Prefix]]:
+def _inner(role: Role, carried: list[Prefix], egress: bool) -> tuple[list[Prefix], list[Prefix]]:
     """Inner sources and destinations that may pass a tunnel, as seen by the node that receives."""
-    if node.role is Role.POP:
-        carried = [item.prefix for item in node.announce if _carries(item, tunnel_name)]
-        egress = network.tunnels[tunnel_name].egress
-        families = sorted({prefix.version for prefix in carried})
-        return carried, [EVERYTHING[family] for family in families] if egress else []
-    announced = network.nodes[peer_name].announce
-    carried = [item.prefix for item in announced if _carries(item, tunnel_name)]
-    return [EVERYTHING[family] for family in sorted({p.version for p in carried})], carried
-
-
-def _carries(announcement: Announcement, tunnel_name: str) -> bool:
-    return announcement.to is None or tunnel_name in announcement.to
+    everything = [EVERYTHING[family] for family in sorted({prefix.version for prefix in carried})]
+    if role is Role.POP:
+        return carried, everything if egress else []
+    return everything, carried
 
 
 def _keepalive(tunnel: Tunnel, end: TunnelEnd) -> Keepalive | None:
@@ -214,12 +231,10 @@ def _internal(tunnel: TunnelPlan) -> Iterable[InternalPeer]:
             )
 
 
-def _announcement(item: Announcement, tunnels: list[TunnelPlan]) -> AnnouncementPlan:
-    carrying = [tunnel for tunnel in tunnels if _carries(item, tunnel.name)]
-    carrying.sort(key=lambda tunnel: -tunnel.preference)
+def _announcement(item: Announcement, by_preference: list[str]) -> AnnouncementPlan:
     return AnnouncementPlan(
         prefix=item.prefix,
-        tunnels=item.to or [tunnel.name for tunnel in carrying],
+        tunnels=by_preference if item.to is None else item.to,
         more_specifics=_more_specifics(item.prefix, item.deaggregate_on_failure),
     )
 
@@ -233,16 +248,15 @@ def _more_specifics(prefix: Prefix, length: int | None) -> list[Prefix]:
     return list(prefix.subnets(new_prefix=length))
 
 
-def _home(network: Network, name: str, tunnels: list[TunnelPlan]) -> list[HomePrefix]:
+def _home(
+    network: Network, name: str, tunnels: list[TunnelPlan], index: _Index
+) -> list[HomePrefix]:
     carried: dict[Prefix, list[TunnelPlan]] = defaultdict(list)
     specifics: dict[Prefix, set[Prefix]] = defaultdict(set)
     for tunnel in tunnels:
-        for item in network.nodes[tunnel.peer].announce:
-            if _carries(item, tunnel.name):
-                carried[item.prefix].append(tunnel)
-                specifics[item.prefix].update(
-                    _more_specifics(item.prefix, item.deaggregate_on_failure)
-                )
+        for item in index.carried[tunnel.peer][tunnel.name]:
+            carried[item.prefix].append(tunnel)
+            specifics[item.prefix].update(_more_specifics(item.prefix, item.deaggregate_on_failure))
     lans = [
         (key, address.network)
         for key, interface in network.nodes[name].interfaces.items()

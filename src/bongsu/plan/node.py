@@ -120,6 +120,13 @@ class NodePlan(Model):
                 return tunnel
         raise KeyError(name)
 
+    def interface(self, name: str) -> InterfacePlan:
+        """The interface of that name. KeyError if this node has none."""
+        for interface in self.interfaces:
+            if interface.name == name:
+                return interface
+        raise KeyError(name)
+
     def uplinks(self) -> list[InterfacePlan]:
         """The interfaces that face the Internet."""
         return [interface for interface in self.interfaces if interface.role == "uplink"]

@@ -1,0 +1,112 @@
+"""`bongsu demo`: the whole way through in front of the user's eyes, and nothing left behind."""
+
+import time
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bongsu.cli.lab import need_root
+from bongsu.cli.output import err, fail, line, out, working
+from bongsu.cli.probe import footer, run_survey, table
+from bongsu.cli.source import load_sound, show_findings
+from bongsu.lab.fault import bring_in, heal
+from bongsu.lab.lab import Lab
+from bongsu.lab.lifecycle import SETTLE_WAIT_S, raise_lab, remove_lab, settle
+from bongsu.lab.outage import measure
+from bongsu.lab.probe.survey import Survey, sources
+from bongsu.render.bundle import make_bundle
+
+PROBES = 20
+PROBE_INTERVAL_S = 0.05
+
+
+def demo(
+    file: Annotated[
+        Path | None, typer.Argument(help="Network file; without it, the anycast example.")
+    ] = None,
+) -> None:
+    """Check, render, raise, probe, kill a PoP, probe again, and take everything down."""
+    need_root()
+    began = time.monotonic()
+    path = file or example("anycast.yaml")
+    source = load_sound(path)
+    network = source.loaded.network
+
+    _step("1. check", f"bongsu check {path.name}")
+    show_findings(source)
+    line(f"{len(network.nodes)} nodes, {len(network.tunnels)} tunnels: no errors")
+
+    _step("2. render", f"bongsu render {path.name} -o bundles")
+    for name, plan in source.plans.items():
+        bundle = make_bundle(plan)
+        line(f"{name:8} plan {plan.digest()[:12]}  " + "  ".join(bundle.files))
+
+    _step("3. raise", f"bongsu lab up {path.name}")
+    name = f"{network.name}-demo"[:31].rstrip("-")
+    with working("raising the lab") as status:
+        lab = raise_lab(network, path, source.text, name=name, keep=False, progress=status.update)
+    try:
+        line(
+            f"{len(lab.topology.nodes)} nodes with their agents, {len(lab.topology.routers)} BIRDs "
+            f"of the Internet, {len(lab.topology.vantages)} vantage points"
+        )
+        _show(lab)
+    finally:
+        with working("taking the lab down"):
+            remove_lab(lab.name)
+    line(f"\nall of it in {time.monotonic() - began:.0f} s, and nothing is left behind")
+
+
+def example(name: str) -> Path:
+    """A network file that comes with bongsu: in its package, or beside its sources."""
+    packaged = Path(str(files("bongsu") / "examples" / name))
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "examples" / name
+
+
+def _show(lab: Lab) -> None:
+    _step("4. probe", "bongsu probe")
+    before = _survey(lab)
+    victim = _busiest(before)
+    if victim is None:
+        fail("no vantage point reaches a PoP")
+
+    fault = f"silent-loss:{victim}"
+    _step(f"5. {victim} dies without a word", f"bongsu lab fault {fault}")
+    target = lab.target(None)
+    with working(f"probing every 5 ms while {victim} falls silent"):
+        outage = measure(sources(lab, target), lambda: bring_in(lab, fault).at_ns)
+    for name, gap in outage.gap_ms.items():
+        served = next(look.pop for look in before.looks if look.vantage == name)
+        line(f"{name:12} was served by {served or 'none':8} without service for {gap:6.0f} ms")
+    line(f"the worst outage lasted {outage.worst_ms:.0f} ms")
+
+    _step("6. probe again", "bongsu probe")
+    _survey(lab)
+
+    _step(f"7. {victim} comes back", f"bongsu lab fault --heal {fault}")
+    heal(lab, fault)
+    with working("waiting for BGP to settle"):
+        missing = settle(lab, SETTLE_WAIT_S)
+    for text in missing:
+        err.print(f"[yellow]not settled[/]: {text}")
+    _survey(lab)
+
+
+def _survey(lab: Lab) -> Survey:
+    result = run_survey(lab, None, count=PROBES, interval_s=PROBE_INTERVAL_S)
+    out.print(table(result))
+    line(footer(result))
+    return result
+
+
+def _busiest(result: Survey) -> str | None:
+    """The PoP that serves most vantage points; the first of equals."""
+    served = [look.pop for look in result.looks if look.pop]
+    return max(dict.fromkeys(served), key=served.count) if served else None
+
+
+def _step(title: str, command: str) -> None:
+    out.print()
+    out.rule(f"[bold]{title}[/]   [dim]$ {command}[/]", align="left")

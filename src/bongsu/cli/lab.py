@@ -1,0 +1,200 @@
+"""`bongsu lab`: raise a network on this machine, look at it, break it, test it, take it down."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, line, out, print_json, working
+from bongsu.cli.source import FileArgument, JsonOption, load_sound
+from bongsu.intent import load_text
+from bongsu.lab.fault import bring_in, heal
+from bongsu.lab.lab import Lab, the_lab
+from bongsu.lab.lifecycle import SETTLE_WAIT_S, raise_lab, remove_lab, settle, sweep
+from bongsu.lab.state import LabPaths, lab_names, read_record
+from bongsu.lab.verdict import Verdict, title, try_assertion
+
+app = typer.Typer(
+    help="Raise a network on this machine, with real daemons, and try it.", no_args_is_help=True
+)
+
+LabOption = Annotated[
+    str | None, typer.Option("--lab", help="Name of the lab; not needed if only one is up.")
+]
+NameOption = Annotated[
+    str | None, typer.Option("--name", help="Name of the lab; without it, the network's.")
+]
+
+
+def need_root() -> None:
+    """A lab is made of namespaces, which root alone may make."""
+    if os.geteuid() != 0:
+        fail("a lab is made of namespaces: run this as root", code=EXIT_USAGE)
+
+
+def open_lab(name: str | None) -> Lab:
+    """The lab that is up, from the copy of its network file."""
+    need_root()
+    found = the_lab(name)
+    path = LabPaths(found).network
+    return Lab.of(found, load_text(path.read_text(), str(path)).network)
+
+
+@app.command()
+def up(file: FileArgument, name: NameOption = None) -> None:
+    """Raise the lab of a network file and leave it up."""
+    need_root()
+    source = load_sound(file)
+    began = time.monotonic()
+    with working("raising the lab") as status:
+        lab = raise_lab(
+            source.loaded.network, file, source.text, name=name, keep=True, progress=status.update
+        )
+    missing = settle(lab, 0)
+    took = time.monotonic() - began
+    line(
+        f"lab {lab.name} is up after {took:.1f} s: {len(lab.topology.nodes)} nodes, "
+        f"{len(lab.topology.routers)} ASes, {len(lab.topology.vantages)} vantage points"
+    )
+    for text in missing:
+        err.print(f"[yellow]not settled[/]: {text}")
+    if missing:
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+@app.command()
+def down(
+    name: LabOption = None, everything: Annotated[bool, typer.Option("--all")] = False
+) -> None:
+    """Take a lab down: processes, namespaces, links, files."""
+    need_root()
+    removed = sweep()
+    names = lab_names() if everything else ([name] if name else [])
+    if not names and not removed:
+        present = lab_names()
+        if len(present) > 1:
+            fail("more than one lab is there: " + ", ".join(present), "say which: --lab NAME")
+        names = present
+    for one in names:
+        remove_lab(one)
+        removed.append(one)
+    line("removed " + ", ".join(removed) if removed else "no lab is there")
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """Show the labs of this machine, their faults, and what has not settled."""
+    need_root()
+    rows = []
+    for name in lab_names():
+        record = read_record(name)
+        if record is None:
+            continue
+        phase = "leftover" if record.leftover else record.phase
+        missing: list[str] = []
+        if phase == "up":
+            missing = settle(open_lab(name), 0)
+        rows.append(
+            {
+                "lab": name,
+                "phase": phase,
+                "source": record.source,
+                "raised_s": record.raised_s,
+                "faults": list(record.faults),
+                "not_settled": missing,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    if not rows:
+        line("no lab is there")
+        return
+    table = Table("Lab", "State", "From", "Raised in", "Faults", "Not settled")
+    for row in rows:
+        raised = f"{row['raised_s']} s" if row["raised_s"] else ""
+        table.add_row(
+            str(row["lab"]), str(row["phase"]), str(row["source"]), raised,
+            "\n".join(row["faults"]), "\n".join(row["not_settled"]),  # type: ignore[arg-type]
+        )  # fmt: skip
+    out.print(table)
+
+
+@app.command()
+def fault(
+    what: Annotated[
+        str,
+        typer.Argument(
+            help="link-down:NODE[/IF], silent-loss:NODE[/IF], silent-loss:TUNNEL, "
+            "daemon-kill:NODE/DAEMON or node-kill:NODE"
+        ),
+    ],
+    mend: Annotated[bool, typer.Option("--heal", help="Take the fault back.")] = False,
+    name: LabOption = None,
+) -> None:
+    """Bring a fault into the lab, or take it back."""
+    lab = open_lab(name)
+    if mend:
+        heal(lab, what)
+        with working("waiting for the network to settle"):
+            missing = settle(lab, SETTLE_WAIT_S)
+        line(f"healed {what}" + "".join(f"\nnot settled: {text}" for text in missing))
+        return
+    bring_in(lab, what)
+    line(f"{what} is in effect; take it back with: bongsu lab fault --heal {what}")
+
+
+@app.command(name="test")
+def run_tests(
+    file: Annotated[
+        Path | None, typer.Argument(help="Network file; without it, the lab that is up.")
+    ] = None,
+    name: LabOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Try every assertion of the file. A lab that was not up is raised, and removed afterwards."""
+    need_root()
+    if file is None:
+        lab = open_lab(name)
+        raise typer.Exit(_try_all(lab, as_json))
+    source = load_sound(file)
+    with working("raising the lab") as spinner:
+        lab = raise_lab(
+            source.loaded.network, file, source.text, name=name, keep=False, progress=spinner.update
+        )
+    try:
+        code = _try_all(lab, as_json)
+    finally:
+        remove_lab(lab.name)
+    raise typer.Exit(code)
+
+
+def _try_all(lab: Lab, as_json: bool) -> int:
+    verdicts: list[Verdict] = []
+    if not lab.network.tests:
+        fail("the file has no `tests:`, so there is nothing to try", code=EXIT_USAGE)
+    for assertion in lab.network.tests:
+        with working(title(assertion)):
+            verdict = try_assertion(lab, assertion)
+        verdicts.append(verdict)
+        if not as_json:
+            show_verdict(verdict)
+    passed = sum(verdict.passed for verdict in verdicts)
+    if as_json:
+        print_json(
+            [{"passed": v.passed, "title": v.title, "evidence": v.evidence} for v in verdicts]
+        )
+    else:
+        line(f"{passed} of {len(verdicts)} assertions hold")
+    return 0 if passed == len(verdicts) else EXIT_FINDINGS
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """`[PASS]` or `[FAIL]`, the promise, and the evidence below it."""
+    mark = "[green]\\[PASS][/]" if verdict.passed else "[bold red]\\[FAIL][/]"
+    out.print(f"{mark} {verdict.title.replace('[', chr(92) + '[')}", soft_wrap=True)
+    for text in verdict.evidence:
+        out.print(f"       {text}", style="dim", markup=False, soft_wrap=True)

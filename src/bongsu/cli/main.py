@@ -1,0 +1,64 @@
+"""The command line: verbs, and what happens when something goes wrong.
+
+Exit codes: 0 all is well, 1 findings or failure, 2 wrong usage. Modules that take time to load are
+imported by the verbs that need them.
+"""
+
+import sys
+
+import typer
+
+from bongsu.cli import agent, demo, doctor, files, lab, probe
+from bongsu.cli.output import EXIT_FINDINGS, err, fail
+
+app = typer.Typer(
+    name="bongsu",
+    help="One YAML file to a WAN that you own: checked, rendered, proved in a lab, run.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(files.check)
+app.command()(files.render)
+app.command()(files.plan)
+app.command()(files.explain)
+app.command()(files.schema)
+app.command()(probe.probe)
+app.command()(doctor.doctor)
+app.command()(demo.demo)
+app.add_typer(lab.app, name="lab")
+app.add_typer(agent.app, name="agent")
+
+
+def run() -> None:
+    """Entry point of the `bongsu` program."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        err.print("interrupted; what was made has been removed")
+        sys.exit(130)
+    except BrokenPipeError:
+        # `bongsu render … | head`: nobody listens any more, and that is fine
+        sys.stderr.close()
+        sys.exit(EXIT_FINDINGS)
+    except Exception as error:
+        if not _told(error):
+            raise
+        try:
+            fail(str(error), getattr(error, "hint", ""))
+        except typer.Exit as leave:
+            sys.exit(leave.exit_code)
+
+
+def _told(error: Exception) -> bool:
+    """Errors of ours that already speak to the operator; anything else is a bug, and shows itself."""
+    from bongsu.lab.link.spec import LinkError
+    from bongsu.lab.state import LabError
+    from bongsu.lab.topology import TopologyError
+    from bongsu.system.agent_client import AgentError
+    from bongsu.system.netns import NetnsError
+    from bongsu.system.run import RunError
+
+    known = (LabError, TopologyError, LinkError, AgentError, NetnsError, RunError)
+    return isinstance(error, (*known, PermissionError))

@@ -1,0 +1,68 @@
+"""Whether a lab has settled: agents ready, sessions up, routes everywhere. Looks, never changes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bongsu.lab.internet import session_symbol
+from bongsu.lab.lab import Lab
+from bongsu.system.agent_client import AgentError
+from bongsu.system.daemons.birdctl import BirdError
+
+
+def agents_missing(lab: Lab) -> list[str]:
+    """Nodes whose agent has not applied its bundle yet."""
+    return [node for node in lab.topology.nodes if not _ready(lab, node).exists()]
+
+
+def unsettled(lab: Lab) -> Iterator[str]:
+    """What is still missing, in an operator's words; nothing once the lab has settled."""
+    yield from _sessions_missing(lab)
+    yield from _tunnels_missing(lab)
+    yield from _routes_missing(lab)
+
+
+def _ready(lab: Lab, node: str) -> Path:
+    return lab.paths.node(node) / "run" / "bongsu" / "ready"
+
+
+def _sessions_missing(lab: Lab) -> Iterator[str]:
+    for router in lab.topology.routers.values():
+        try:
+            with lab.router(router.name) as bird:
+                up = {p.name for p in bird.protocols() if p.established}
+        except (OSError, BirdError):
+            yield f"{router.name}: BIRD does not answer"
+            continue
+        for session in router.sessions:
+            if session_symbol(session.name) not in up:
+                yield f"{router.name}: BGP session {session.name} is not Established"
+
+
+def _routes_missing(lab: Lab) -> Iterator[str]:
+    announced = {item.prefix for plan in lab.plans.values() for item in plan.announcements}
+    for vantage in lab.topology.vantages:
+        for prefix in sorted(announced, key=str):
+            if not lab.as_path(vantage, prefix.network_address):
+                yield f"{vantage}: no route to {prefix}"
+
+
+def _tunnels_missing(lab: Lab) -> Iterator[str]:
+    for node, plan in lab.plans.items():
+        try:
+            status = lab.agent(node).call("status")
+        except AgentError as error:
+            yield f"{node}: {error}"
+            continue
+        seen = {tunnel["name"]: tunnel for tunnel in status["tunnels"]}
+        for tunnel in plan.tunnels:
+            state = seen.get(tunnel.name, {})
+            if tunnel.keepalive is not None and state.get("line_protocol") != "up":
+                yield f"{node}: {tunnel.name} line protocol is {state.get('line_protocol')}"
+            if tunnel.bfd is not None and not _bfd_up(state):
+                yield f"{node}: {tunnel.name} BFD is not Up"
+
+
+def _bfd_up(state: dict[str, Any]) -> bool:
+    sessions = state.get("bfd", [])
+    return bool(sessions) and all(session["state"] == "Up" for session in sessions)

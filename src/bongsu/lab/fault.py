@@ -1,0 +1,173 @@
+"""Breaking a lab on purpose, and mending it: links, silence, daemons, whole nodes.
+
+Every fault says at which CLOCK_MONOTONIC instant it had taken effect, so that an outage can be
+counted from there.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bongsu.lab.lab import Lab
+from bongsu.lab.lifecycle import link_spec, start_one_node
+from bongsu.lab.link.emulator import Emulator
+from bongsu.lab.member import end_inhabitants, inhabitants
+from bongsu.lab.state import LabError, read_record, update_record
+from bongsu.lab.topology import Cable
+from bongsu.lab.wiring import configure_ports, make_namespace, plug_into_segment
+from bongsu.system import netns
+from bongsu.system.run import kill_exact, run
+
+FAULT_TABLE = "bongsu_fault"
+
+
+@dataclass(frozen=True)
+class FaultHandle:
+    """A fault in effect."""
+
+    fault: str
+    at_ns: int
+
+
+def bring_in(lab: Lab, fault: str) -> FaultHandle:
+    """Bring a fault in. LabError if it names nothing of the lab; then nothing has changed."""
+    kind, _, where = fault.partition(":")
+    match kind:
+        case "link-down":
+            at_ns = _each_link(lab, where, lambda links, name: links.down(name))
+        case "silent-loss" if where in lab.network.tunnels:
+            at_ns = _silence_tunnel(lab, where)
+        case "silent-loss":
+            at_ns = _each_link(lab, where, lambda links, name: links.silence(name, True))
+        case "daemon-kill":
+            at_ns = _kill_daemon(lab, where)
+        case "node-kill":
+            at_ns = _kill_node(lab, where)
+        case _:
+            raise LabError(
+                f"no fault {fault}",
+                hint="link-down:NODE[/INTERFACE], silent-loss:NODE[/INTERFACE], silent-loss:TUNNEL, "
+                "daemon-kill:NODE/DAEMON, node-kill:NODE; two ASes make a link too: AS/AS",
+            )
+    # A killed daemon is mended by its agent, not by us.
+    if kind != "daemon-kill" and (record := read_record(lab.name)) is not None:
+        update_record(lab.name, faults={**record.faults, fault: at_ns / 1e9})
+    return FaultHandle(fault, at_ns)
+
+
+def heal(lab: Lab, fault: str) -> None:
+    """Take a fault back. Healing one that is not in effect does nothing."""
+    kind, _, where = fault.partition(":")
+    match kind:
+        case "link-down":
+            _each_link(lab, where, lambda links, name: links.up(name))
+        case "silent-loss" if where in lab.network.tunnels:
+            _unsilence_tunnel(lab, where)
+        case "silent-loss":
+            _each_link(lab, where, lambda links, name: links.silence(name, False))
+        case "node-kill":
+            _revive_node(lab, where)
+        case _:
+            pass
+    record = read_record(lab.name)
+    if record is not None and fault in record.faults:
+        rest = {name: at for name, at in record.faults.items() if name != fault}
+        update_record(lab.name, faults=rest)
+
+
+def _cables(lab: Lab, where: str) -> list[Cable]:
+    """The cables meant by NODE, NODE/INTERFACE or AS/AS."""
+    member, _, rest = where.partition("/")
+    found = [
+        cable
+        for cable in lab.topology.cables.values()
+        for here, there in ((cable.a, cable.b), (cable.b, cable.a))
+        if here.member == member and (not rest or rest in (here.interface, there.member))
+    ]
+    if not found:
+        known = ", ".join([*lab.topology.nodes, *lab.topology.routers])
+        raise LabError(f"no link {where} in the lab", hint=f"members: {known}")
+    return found
+
+
+def _each_link(lab: Lab, where: str, act: Callable[[Emulator, str], int]) -> int:
+    cables = _cables(lab, where)
+    links = Emulator.connect(lab.paths.emulator)
+    try:
+        return max(act(links, cable.name) for cable in cables)
+    finally:
+        links.close()
+
+
+def _kill_daemon(lab: Lab, where: str) -> int:
+    node, _, daemon = where.partition("/")
+    if node not in lab.topology.nodes:
+        raise LabError(f"no node {node} in the lab")
+    found = [p for p in inhabitants([lab.paths.netns(node)]) if p.name == daemon]
+    if not found:
+        names = sorted({p.name for p in inhabitants([lab.paths.netns(node)])})
+        raise LabError(f"{node} runs no {daemon}", hint="it runs " + ", ".join(names))
+    at_ns = time.monotonic_ns()
+    for process in found:
+        kill_exact(process.pid, process.started, grace_s=0.0)
+    return at_ns
+
+
+def _kill_node(lab: Lab, node: str) -> int:
+    """As a power cut does: the links lose their carrier first, nobody says goodbye."""
+    if node not in lab.topology.nodes:
+        raise LabError(f"no node {node} in the lab", hint="nodes: " + ", ".join(lab.topology.nodes))
+    at_ns = _each_link(lab, node, lambda links, name: links.down(name))
+    end_inhabitants([lab.paths.netns(node)], grace_s=0.0)
+    netns.remove(lab.paths.netns(node))
+    return at_ns
+
+
+def _revive_node(lab: Lab, node: str) -> None:
+    if netns.exists(lab.paths.netns(node)):
+        return
+    make_namespace(lab.paths.netns(node))
+    cables = _cables(lab, node)
+    links = Emulator.connect(lab.paths.emulator)
+    try:
+        links.remove([cable.name for cable in cables])
+        links.create([link_spec(cable, lab.paths) for cable in cables])
+    finally:
+        links.close()
+    others = {port.member for cable in cables for port in (cable.a, cable.b)} - {node}
+    configure_ports(lab.topology, lab.paths, others)
+    for segment in lab.topology.segments:
+        if segment.node == node:
+            plug_into_segment(segment, lab.paths)
+    (lab.paths.node(node) / "run" / "bongsu" / "ready").unlink(missing_ok=True)
+    start_one_node(lab, node)
+
+
+def _tunnel_router(lab: Lab, tunnel: str) -> tuple[str, str]:
+    """Namespace of the AS router in front of the tunnel's first end, and the rule that matches it."""
+    node = next(iter(lab.network.tunnels[tunnel].ends))
+    plan = lab.plans[node].tunnel(tunnel)
+    cable = lab.topology.cables[lab.topology.uplinks[(node, plan.underlay)]]
+    family = "ip" if plan.local.version == 4 else "ip6"
+    rules = "\n".join(
+        f"{family} saddr {source} {family} daddr {destination} meta l4proto gre counter drop"
+        for source, destination in ((plan.local, plan.remote), (plan.remote, plan.local))
+    )
+    return lab.paths.netns(cable.b.member), rules
+
+
+def _silence_tunnel(lab: Lab, tunnel: str) -> int:
+    namespace, rules = _tunnel_router(lab, tunnel)
+    chain = f"chain {_chain(tunnel)} {{ type filter hook forward priority -400; {rules}\n}}"
+    run(["nft", "-f", "-"], input=f"table inet {FAULT_TABLE} {{ {chain} }}\n", netns=namespace)
+    return time.monotonic_ns()
+
+
+def _unsilence_tunnel(lab: Lab, tunnel: str) -> None:
+    namespace, _rules = _tunnel_router(lab, tunnel)
+    chain = f"inet {FAULT_TABLE} {_chain(tunnel)}"
+    run(["nft", f"flush chain {chain}; delete chain {chain}"], netns=namespace, check=False)
+
+
+def _chain(tunnel: str) -> str:
+    return "t_" + tunnel.replace("-", "_")

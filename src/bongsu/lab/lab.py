@@ -1,0 +1,129 @@
+"""A lab that is up, seen from outside: who is in it, what its routers and agents say."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from typing import Any
+
+from bongsu.lab.state import LabError, LabPaths, lab_names, read_record
+from bongsu.lab.topology import Topology, build_topology
+from bongsu.model.base import Address
+from bongsu.model.network import Network
+from bongsu.model.node import Role
+from bongsu.plan.compile import compile_network
+from bongsu.plan.node import NodePlan
+from bongsu.system.agent_client import AgentClient
+from bongsu.system.daemons.birdctl import BirdControl, BirdError
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A raised lab and its blueprint."""
+
+    name: str
+    network: Network
+    plans: dict[str, NodePlan]
+    topology: Topology
+
+    @classmethod
+    def of(cls, name: str, network: Network) -> "Lab":
+        """The lab of that name, built from this network."""
+        plans = compile_network(network)
+        return cls(name, network, plans, build_topology(network, plans))
+
+    @property
+    def paths(self) -> LabPaths:
+        """Its files."""
+        return LabPaths(self.name)
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """Throw-away secrets by the name of the environment variable."""
+        return dict(self.network.lab.secrets) if self.network.lab else {}
+
+    def agent(self, node: str) -> AgentClient:
+        """A client of the node's agent."""
+        return AgentClient(self.paths.agent_socket(node))
+
+    def router(self, name: str) -> BirdControl:
+        """A connection to an AS router's BIRD, to be used in `with`. Raises OSError, BirdError."""
+        return BirdControl(self.paths.router(name, "ctl"))
+
+    def pops(self) -> list[str]:
+        """Names of the PoPs, in the file's order."""
+        return [name for name, plan in self.plans.items() if plan.role is Role.POP]
+
+    def pop_of(self, address: Address) -> str | None:
+        """The PoP that owns this address on an interface or in a tunnel."""
+        return self._pop_addresses.get(address)
+
+    def target(self, text: str | Address | None) -> Address:
+        """The address meant by a host's name, an address, or nothing (the lab's first host).
+
+        LabError if there is no such host.
+        """
+        hosts = self.network.lab.hosts if self.network.lab else {}
+        if text is None:
+            if not hosts:
+                raise LabError("the lab has no host", hint="name an address instead")
+            return next(iter(hosts.values())).address
+        if not isinstance(text, str):
+            return text
+        if text in hosts:
+            return hosts[text].address
+        try:
+            return ip_address(text)
+        except ValueError:
+            known = ", ".join(hosts) or "none"
+            raise LabError(
+                f"{text} is neither a host of the lab nor an address", hint=f"hosts: {known}"
+            ) from None
+
+    def as_path(self, vantage: str, target: Address) -> tuple[int, ...]:
+        """The AS path of the route this vantage point uses, nearest first; empty without a route."""
+        try:
+            with self.router(vantage) as bird:
+                lines = bird.ask(f"show route for {target} primary all")
+        except (OSError, BirdError):
+            return ()
+        for line in lines:
+            key, _, value = line.text.strip().partition(":")
+            if key == "BGP.as_path":
+                return tuple(int(word) for word in value.split() if word.isdigit())
+        return ()
+
+    def tunnel_packets(self) -> dict[str, int]:
+        """Packets that each PoP has sent into its tunnels so far, by its own counters."""
+        return {pop: sum(_tx(entry) for entry in self._counters(pop)) for pop in self.pops()}
+
+    def _counters(self, node: str) -> list[dict[str, Any]]:
+        return list(self.agent(node).call("counters").values())
+
+    @cached_property
+    def _pop_addresses(self) -> dict[Address, str]:
+        found: dict[Address, str] = {}
+        for name in self.pops():
+            plan = self.plans[name]
+            for interface in plan.interfaces:
+                found.update({address.ip: name for address in interface.addresses})
+            for tunnel in plan.tunnels:
+                found.update({address.ip: name for address in tunnel.addresses})
+        return found
+
+
+def _tx(entry: dict[str, Any]) -> int:
+    return int(entry["tx_packets"])
+
+
+def the_lab(name: str | None) -> str:
+    """The lab meant: the named one, or the only one that is up. LabError otherwise."""
+    names = [n for n in lab_names() if (record := read_record(n)) and record.phase == "up"]
+    if name is not None:
+        if name not in names:
+            raise LabError(f"lab {name} is not up", hint="bongsu lab up FILE")
+        return name
+    if len(names) != 1:
+        if not names:
+            raise LabError("no lab is up", hint="bongsu lab up FILE")
+        raise LabError("more than one lab is up: " + ", ".join(names), hint="say which: --lab NAME")
+    return names[0]

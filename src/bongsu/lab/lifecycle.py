@@ -1,0 +1,193 @@
+"""Raising a lab and taking it down again, whatever happens in between.
+
+A record is on disk before anything is made; every exit but success removes what was made, Ctrl-C
+included; and what a killed raiser left is removed by the next start of any lab.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bongsu.lab.converge import agents_missing, unsettled
+from bongsu.lab.lab import Lab
+from bongsu.lab.link.emulator import Emulator
+from bongsu.lab.link.spec import LinkSpec
+from bongsu.lab.member import end_inhabitants, inhabitants, start_node, start_router, write_bundle
+from bongsu.lab.state import (
+    NETNS_PREFIX,
+    LabError,
+    LabPaths,
+    forget,
+    lab_names,
+    locked,
+    new_record,
+    read_record,
+    update_record,
+    write_record,
+)
+from bongsu.lab.topology import Cable
+from bongsu.lab.wiring import configure_ports, make_namespaces, make_segment
+from bongsu.model.network import Network
+from bongsu.render.bundle import make_bundle
+from bongsu.system import netns
+
+AGENT_WAIT_S = 60.0
+"""Starting Python and BIRD on every node takes seconds; on a busy machine some more."""
+SETTLE_WAIT_S = 45.0
+"""BGP connect delays (1 to 5 s) and a retry; beyond that something is wrong, and is said."""
+POLL_S = 0.02
+
+Progress = Callable[[str], None]
+
+
+def raise_lab(
+    network: Network,
+    source: Path,
+    text: str,
+    *,
+    name: str | None = None,
+    keep: bool,
+    progress: Progress = lambda _step: None,
+) -> Lab:
+    """Raise the network's lab and wait until it has settled.
+
+    `keep` leaves it up after this process; otherwise it is this process's, and a leftover when the
+    process is gone. Raises LabError (nothing is left then), or what the parts raise.
+    """
+    name = name or network.name
+    sweep(progress)
+    lab = Lab.of(name, network)
+    with locked(name):
+        if read_record(name) is not None:
+            raise LabError(f"lab {name} is up already", hint=f"bongsu lab down --lab {name}")
+        began = time.monotonic()
+        write_record(new_record(name, str(source), keep=keep))
+        try:
+            lab.paths.network.write_text(text)
+            _build(lab, progress)
+            _wait_for_agents(lab, progress)
+            progress("waiting for BGP to settle")
+            settle(lab, SETTLE_WAIT_S)
+            update_record(name, phase="up", raised_s=round(time.monotonic() - began, 2))
+        except BaseException:
+            _remove(name)
+            raise
+    return lab
+
+
+def remove_lab(name: str) -> None:
+    """End everything of the lab. LabError if there is no such lab."""
+    with locked(name):
+        if read_record(name) is None and not netns.names(LabPaths(name).netns("")):
+            raise LabError(f"there is no lab {name}", hint="bongsu lab status")
+        _remove(name)
+
+
+def sweep(progress: Progress = lambda _step: None) -> list[str]:
+    """Remove labs that nobody wants any more: their raiser died. Their names."""
+    removed = []
+    for name in lab_names():
+        record = read_record(name)
+        if record is not None and record.leftover:
+            progress(f"removing what is left of lab {name}")
+            with locked(name):
+                again = read_record(name)
+                if again is not None and again.leftover:
+                    _remove(name)
+                    removed.append(name)
+    return removed
+
+
+def settle(lab: Lab, wait_s: float) -> list[str]:
+    """Wait until every session is up and every vantage point has its routes; what is still missing."""
+    deadline = time.monotonic() + wait_s
+    while next(unsettled(lab), None) is not None:
+        if time.monotonic() > deadline:
+            return list(unsettled(lab))
+        time.sleep(POLL_S * 5)
+    return []
+
+
+def start_one_node(lab: Lab, node: str) -> None:
+    """Start a node's namespaces and agent; its cables must be there."""
+    configure_ports(lab.topology, lab.paths, [node])
+    write_bundle(make_bundle(lab.plans[node]), node, lab.paths)
+    start_node(node, lab.paths, lab.secrets)
+
+
+def link_spec(cable: Cable, paths: LabPaths) -> LinkSpec:
+    """What the link makers need to know of a cable."""
+    return LinkSpec(
+        name=cable.name,
+        a_ns=paths.netns(cable.a.member),
+        a_if=cable.a.interface,
+        b_ns=paths.netns(cable.b.member),
+        b_if=cable.b.interface,
+        impairment=cable.impairment,
+        mtu=cable.mtu,
+    )
+
+
+def _build(lab: Lab, progress: Progress) -> None:
+    topology, paths = lab.topology, lab.paths
+    progress(f"making {len(topology.members())} namespaces and {len(topology.cables)} links")
+    make_namespaces(topology, paths)
+    emulator = Emulator.start(paths.emulator)
+    try:
+        emulator.create([link_spec(cable, paths) for cable in topology.cables.values()])
+    finally:
+        emulator.close()
+    configure_ports(topology, paths, topology.routers)
+    for segment in topology.segments:
+        make_segment(segment, paths)
+    progress(f"starting {len(topology.nodes)} nodes and {len(topology.routers)} AS routers")
+    for node in topology.nodes:
+        start_one_node(lab, node)
+    references = {f"env:{key}": value for key, value in lab.secrets.items()}
+    for router in topology.routers.values():
+        start_router(router, topology, paths, references)
+
+
+def _wait_for_agents(lab: Lab, progress: Progress) -> None:
+    progress("waiting for the agents")
+    deadline = time.monotonic() + AGENT_WAIT_S
+    while missing := agents_missing(lab):
+        dead = [node for node in missing if not _lives(lab, node)]
+        if dead or time.monotonic() > deadline:
+            node = (dead or missing)[0]
+            raise LabError(
+                f"the agent of {node} {'died' if dead else 'is not ready'}:\n{_tail(lab, node)}"
+            )
+        time.sleep(POLL_S)
+
+
+def _lives(lab: Lab, node: str) -> bool:
+    return bool(inhabitants([lab.paths.netns(node)]))
+
+
+def _tail(lab: Lab, node: str, lines: int = 15) -> str:
+    try:
+        text = (lab.paths.node(node) / "agent.log").read_text(errors="replace")
+    except OSError:
+        return "(no log)"
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def _remove(name: str) -> None:
+    """Idempotent, and fit for whatever half of a lab there is."""
+    paths = LabPaths(name)
+    members = netns.names(paths.netns(""))
+    if read_record(name) is not None and paths.record.exists():
+        update_record(name, phase="removing")
+    # Nothing of a lab is worth a goodbye: agents and daemons are ended at once.
+    end_inhabitants(members, grace_s=0.0)
+    Emulator.end(paths.emulator)
+    for member in members:
+        netns.remove(member)
+    forget(name)
+
+
+def leftover_namespaces() -> list[str]:
+    """Namespaces that look like a lab's while no lab knows them."""
+    known = tuple(LabPaths(name).netns("") for name in lab_names())
+    return [n for n in netns.names(NETNS_PREFIX) if not n.startswith(known)]

@@ -1,0 +1,159 @@
+"""Trying what the file promises: one verdict an assertion, with the evidence for it."""
+
+from dataclasses import dataclass, field
+
+from bongsu.lab.fault import FaultHandle, bring_in, heal
+from bongsu.lab.lab import Lab
+from bongsu.lab.lifecycle import settle
+from bongsu.lab.outage import ServiceNotWholeError, measure
+from bongsu.lab.probe.path import trace
+from bongsu.lab.probe.pinger import Pinger, Series
+from bongsu.lab.probe.survey import sources
+from bongsu.model.assertion import AnyAssertion, Entry, Outage, Path, Reach, Unreachable
+from bongsu.model.base import Address
+
+PROBES = 20
+PROBE_INTERVAL_S = 0.02
+SETTLE_S = 20.0
+"""After a fault is healed: BGP sessions need their connect delays to come back."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an assertion held, and what was seen."""
+
+    passed: bool
+    title: str
+    evidence: list[str] = field(default_factory=list)
+
+
+def try_assertion(lab: Lab, assertion: AnyAssertion) -> Verdict:
+    """Try one assertion in the lab. The lab is left as it was found: faults are healed."""
+    match assertion:
+        case Reach():
+            return _reach(lab, assertion)
+        case Entry():
+            return _entry(lab, assertion)
+        case Path():
+            return _path(lab, assertion)
+        case Unreachable():
+            return _unreachable(lab, assertion)
+        case Outage():
+            return _outage(lab, assertion)
+
+
+def title(assertion: AnyAssertion) -> str:
+    """One line that says what is promised."""
+    who = "every vantage point" if assertion.from_ == "vantages" else ", ".join(assertion.from_)
+    match assertion:
+        case Reach():
+            text = f"{who} reaches {assertion.to}"
+        case Entry():
+            text = f"{who} enters at {assertion.pop} for {assertion.to}"
+        case Path():
+            text = f"{who} sees AS path {_as_text(assertion.as_path)} to {assertion.to}"
+        case Unreachable():
+            text = f"{who} cannot reach {assertion.to}"
+        case Outage():
+            text = f"{assertion.fault}: {who} is without {assertion.to} for {assertion.max_ms} ms at most"
+            if assertion.then_pop:
+                text += f", then enters at {assertion.then_pop}"
+    return f"{assertion.says} ({text})" if assertion.says else text
+
+
+def _names(lab: Lab, assertion: AnyAssertion) -> list[str]:
+    return list(lab.topology.vantages) if assertion.from_ == "vantages" else list(assertion.from_)
+
+
+def _reach(lab: Lab, assertion: Reach) -> Verdict:
+    target = lab.target(assertion.to)
+    series = _ping(lab, target, _names(lab, assertion))
+    evidence, passed = [], True
+    for one in series:
+        rtt = [ns / 1e6 for ns in one.rtt_ns if ns >= 0]
+        average = sum(rtt) / len(rtt) if rtt else None
+        ok = one.lost <= assertion.max_loss * len(one.rtt_ns)
+        if assertion.max_rtt_ms is not None:
+            ok = ok and average is not None and average <= assertion.max_rtt_ms
+        passed = passed and ok
+        shown = f"{average:.1f} ms" if average is not None else "no answer"
+        evidence.append(f"{one.source.name}: {len(rtt)}/{len(one.rtt_ns)} answered, {shown}")
+    return Verdict(passed, title(assertion), evidence)
+
+
+def _entry(lab: Lab, assertion: Entry) -> Verdict:
+    passed, evidence = entered_by(
+        lab, lab.target(assertion.to), _names(lab, assertion), assertion.pop
+    )
+    return Verdict(passed, title(assertion), evidence)
+
+
+def entered_by(lab: Lab, target: Address, names: list[str], pop: str) -> tuple[bool, list[str]]:
+    """Whether every named vantage point's path to the target leads through the PoP."""
+    evidence, passed = [], True
+    for path in trace(sources(lab, target, names)):
+        entered = next((found for hop in path.hops if hop and (found := lab.pop_of(hop))), None)
+        passed = passed and entered == pop and path.reached
+        hops = " ".join(str(hop) if hop else "*" for hop in path.hops)
+        evidence.append(f"{path.source.name}: by {entered or 'no PoP'} [{hops}]")
+    return passed, evidence
+
+
+def _path(lab: Lab, assertion: Path) -> Verdict:
+    target = lab.target(assertion.to)
+    evidence, passed = [], True
+    for name in _names(lab, assertion):
+        seen = list(lab.as_path(name, target))
+        passed = passed and seen == list(assertion.as_path)
+        evidence.append(f"{name}: {_as_text(seen) or 'no route'}")
+    return Verdict(passed, title(assertion), evidence)
+
+
+def _unreachable(lab: Lab, assertion: Unreachable) -> Verdict:
+    target = lab.target(assertion.to)
+    series = _ping(lab, target, _names(lab, assertion), count=5)
+    answered = {s.source.name: len(s.rtt_ns) - s.lost for s in series if s.lost < len(s.rtt_ns)}
+    evidence = [f"{name}: {number} answers" for name, number in answered.items()]
+    evidence = evidence or [f"{sum(len(s.rtt_ns) for s in series)} probes, no answer"]
+    return Verdict(not answered, title(assertion), evidence)
+
+
+def _outage(lab: Lab, assertion: Outage) -> Verdict:
+    target = lab.target(assertion.to)
+    names = _names(lab, assertion)
+    handles: list[FaultHandle] = []
+
+    def inject() -> int:
+        handle = bring_in(lab, assertion.fault)
+        handles.append(handle)
+        return handle.at_ns
+
+    try:
+        try:
+            outage = measure(sources(lab, target, names), inject)
+        except ServiceNotWholeError as error:
+            return Verdict(False, title(assertion), [str(error)])
+        passed = outage.recovered and outage.worst_ms <= assertion.max_ms
+        evidence = [
+            f"{name}: {gap:.0f} ms without service, {outage.lost[name]} of {outage.sent[name]} lost"
+            for name, gap in outage.gap_ms.items()
+        ]
+        if not outage.recovered:
+            evidence.append("service did not come back")
+        if assertion.then_pop and outage.recovered:
+            entered, seen = entered_by(lab, target, names, assertion.then_pop)
+            passed = passed and entered
+            evidence += [] if entered else seen
+        return Verdict(passed, f"{title(assertion)}: {outage.worst_ms:.0f} ms", evidence)
+    finally:
+        for handle in handles:
+            heal(lab, handle.fault)
+        settle(lab, SETTLE_S)
+
+
+def _ping(lab: Lab, target: Address, names: list[str], count: int = PROBES) -> list[Series]:
+    return Pinger(sources(lab, target, names), PROBE_INTERVAL_S, count).start().wait()
+
+
+def _as_text(path: list[int]) -> str:
+    return " ".join(str(asn) for asn in path)
