@@ -46,6 +46,8 @@ APPLIED_FILE = Path("/etc/bongsu/applied.json")
 KNOWN_FILES = {CONFIG, NFT_FILE, SYSCTL_FILE, NETPLAN_FILE}
 """A bundle may write these and nothing else."""
 
+KEPT_SUFFIX = ".before-bongsu"
+"""What stood there before the first bundle is the owner's and is not lost."""
 BUNDLE_BYTES, BUNDLE_FILES = 64 * 1024 * 1024, 1000
 
 _T = TypeVar("_T")
@@ -161,10 +163,11 @@ class Applier:
                 run(["netplan", "generate", "--root-dir", str(scratch)])
 
     def _files(self, bundle: Bundle, texts: dict[Path, str], secrets: Secrets) -> None:
-        modes = bundle.modes()
-        wanted = dict(texts)
-        for path, text in wanted.items():
-            if files.write_atomic(path, text, modes[str(path)]):
+        recorded = _recorded()
+        for path, text in texts.items():
+            if path not in recorded and files.keep(path, KEPT_SUFFIX):
+                self._change(f"kept {path} of before as {path}{KEPT_SUFFIX}")
+            if files.write_atomic(path, text, bundle.mode(str(path))):
                 self._change(f"wrote {path}")
         secret_text = secrets.bird_text()
         if secret_text is None:
@@ -172,7 +175,7 @@ class Applier:
                 self._change(f"removed {SECRETS}")
         elif files.write_atomic(SECRETS, secret_text, 0o640, USER):
             self._change(f"wrote {SECRETS}")
-        for path in _recorded() - set(wanted):
+        for path in recorded - set(texts):
             if files.remove(path):
                 self._change(f"removed {path}")
 
@@ -288,7 +291,9 @@ class Applier:
 
 
 def _load(directory: Path) -> Bundle:
-    tree = files.read_tree(directory, limit_bytes=BUNDLE_BYTES, limit_files=BUNDLE_FILES)
+    tree = files.read_tree(directory, limit_bytes=KEPT_SUFFIX = ".before-bongsu"
+"""What stood there before the first bundle is the owner's and is not lost."""
+BUNDLE_BYTES, limit_files=BUNDLE_FILES)
     return Bundle.from_tree(tree)
 
 

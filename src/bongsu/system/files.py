@@ -45,6 +45,15 @@ def write_atomic(path: Path, text: str, mode: int = 0o644, group: str | None = N
     return True
 
 
+def keep(path: Path, suffix: str) -> bool:
+    """Give a file a second name beside it, once; False if there is no file or it is kept already."""
+    kept = path.with_name(path.name + suffix)
+    if kept.exists() or not path.is_file():
+        return False
+    kept.hardlink_to(path)
+    return True
+
+
 def remove(path: Path) -> bool:
     """Remove a file; False if it was not there."""
     try:
