@@ -1,0 +1,120 @@
+"""The blueprint of a lab: addresses, relations, refusals."""
+
+from pathlib import Path
+
+import pytest
+
+from bongsu.intent import load_text
+from bongsu.lab.internet import router_config, session_symbol
+from bongsu.lab.topology import Topology, TopologyError, build_topology
+from bongsu.model.network import Network
+from bongsu.plan.compile import compile_network
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_text(EXAMPLE.read_text(), EXAMPLE.name).network
+
+
+@pytest.fixture(scope="module")
+def topology(network: Network) -> Topology:
+    return build_topology(network, compile_network(network))
+
+
+def changed(network: Network, **lab: object) -> Network:
+    raw = network.model_dump(mode="json", by_alias=True)
+    raw["lab"].update(lab)
+    return Network.model_validate(raw)
+
+
+def test_every_member_has_one_namespace(topology: Topology) -> None:
+    members = topology.members()
+    assert len(members) == len(set(members)) == 14 + 3 + 1 + 1
+
+
+def test_six_vantages_in_six_ases_beside_five_transits(topology: Topology) -> None:
+    asns = {topology.routers[name].asn for name in topology.vantages}
+    assert len(asns) == 6
+    transits = {router.asn for name, router in topology.routers.items() if "transit" in name}
+    assert len(transits) == 5
+    assert not asns & transits
+
+
+def test_no_address_is_used_twice(topology: Topology) -> None:
+    ports = [port for cable in topology.cables.values() for port in (cable.a, cable.b)]
+    addresses = [address.ip for port in ports for address in port.addresses]
+    assert len(addresses) == len(set(addresses))
+
+
+def test_both_ends_of_a_session_agree(topology: Topology) -> None:
+    sessions = {
+        (session.local, session.remote): session
+        for router in topology.routers.values()
+        for session in router.sessions
+    }
+    opposite = {"peer": "peer", "customer": "provider", "provider": "customer"}
+    inside = [session for session in sessions.values() if session.allowed is None]
+    assert len(inside) == 2 * 15
+    for session in inside:
+        other = sessions[(session.remote, session.local)]
+        assert (other.local_asn, other.remote_asn) == (session.remote_asn, session.local_asn)
+        assert other.relation == opposite[session.relation]
+
+
+def test_the_provider_filters_its_customer(topology: Topology) -> None:
+    session = next(s for s in topology.routers["cloud-icn"].sessions if s.allowed is not None)
+    assert session.name == "seoul-vultr"
+    assert [str(prefix) for prefix in session.allowed or ()] == ["103.178.34.0/23"]
+    assert (session.local_asn, session.multihop) == (64515, 2)
+
+
+def test_ipv6_only_where_the_network_speaks_it(topology: Topology) -> None:
+    assert topology.families == (4,)
+    assert all(a.version == 4 for r in topology.routers.values() for a in r.loopbacks)
+
+
+def test_a_configuration_holds_the_lab_password_and_no_other_customer(topology: Topology) -> None:
+    secrets = {"env:SEOUL_BGP_PASSWORD": "first", "env:TOKYO_BGP_PASSWORD": "second"}
+    text = router_config(topology.routers["cloud-icn"], secrets, topology.families)
+    assert 'password "first";' in text
+    assert "second" not in text
+    assert "103.178.34.0/23{ 23, 24 }" in text
+
+
+def test_symbols_are_birds() -> None:
+    assert session_symbol("seoul-vultr") == "s_seoul_vultr"
+
+
+@pytest.mark.parametrize(
+    ("lab", "says"),
+    [
+        ({"uplinks": {}}, "seoul's uplink ens3 goes nowhere"),
+        (
+            {"hosts": {"web": {"node": "home", "interface": "lan", "address": "198.51.100.7"}}},
+            "host web (198.51.100.7) is in no network of home's lan",
+        ),
+        (
+            {"hosts": {"seoul": {"node": "home", "interface": "lan", "address": "103.178.34.9"}}},
+            "seoul is the name of a node and of a host",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_refused(network: Network, lab: dict, says: str) -> None:  # type: ignore[type-arg]
+    broken = changed(network, **lab)
+    with pytest.raises(TopologyError, match="^" + says.replace("(", r"\(").replace(")", r"\)")):
+        build_topology(broken, compile_network(broken))
+
+
+def test_a_file_without_a_lab_is_refused(network: Network) -> None:
+    bare = network.model_copy(update={"lab": None})
+    with pytest.raises(TopologyError, match="no `lab:` section"):
+        build_topology(bare, compile_network(bare))
+
+
+def test_too_many_ases(network: Network) -> None:
+    ases = {f"as{n}": {"asn": 1000 + n} for n in range(256)}
+    broken = changed(network, internet={"ases": ases, "links": []}, vantages={}, uplinks={})
+    with pytest.raises(TopologyError, match="255 ASes"):
+        build_topology(broken, compile_network(broken))
