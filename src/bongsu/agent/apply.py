@@ -291,9 +291,7 @@ class Applier:
 
 
 def _load(directory: Path) -> Bundle:
-    tree = files.read_tree(directory, limit_bytes=KEPT_SUFFIX = ".before-bongsu"
-"""What stood there before the first bundle is the owner's and is not lost."""
-BUNDLE_BYTES, limit_files=BUNDLE_FILES)
+    tree = files.read_tree(directory, limit_bytes=BUNDLE_BYTES, limit_files=BUNDLE_FILES)
     return Bundle.from_tree(tree)
 
 
