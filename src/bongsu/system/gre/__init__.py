@@ -1,0 +1,1 @@
+"""GRE tunnels of this node, by whichever backend its kernel allows."""

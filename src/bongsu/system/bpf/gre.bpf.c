@@ -1,0 +1,452 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * GRE without a GRE driver. A tunnel is a pair of virtual Ethernet devices: the stack sends into
+ * the one, `gre_encap` on the other's ingress puts the outer headers on and sends by the underlay;
+ * `gre_decap` on the underlay's ingress takes them off and hands the packet to the first.
+ *
+ * The XDP programs carry plain data only. Whatever needs thought (keepalives, path MTU, refusals,
+ * fragments) they pass on, and the tc program behind them does it: no decision exists twice.
+ *
+ * Never decapsulates what does not come from a tunnel's exact peer to its exact end with its exact
+ * key; such a program in an open network is a reflector for anyone (CVE-2024-7595).
+ */
+#include "gre_pmtu.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* Enough for outer IPv6 with an option, GRE with all fields, and the largest inner header. */
+#define HEADERS 160
+
+struct outer4 {
+	struct iphdr ip;
+	__be16 gre[2];
+	__be32 key;
+};
+
+struct outer6 {
+	struct ipv6hdr ip;
+	__be16 gre[2];
+	__be32 key;
+};
+
+/* RFC 6040: the ECN field is copied, whatever the rest of the byte is. */
+INLINE __u8 outer_tos(const struct gre_tunnel *tunnel, __u8 inner)
+{
+	if (tunnel->flags & GRE_INHERIT_TOS)
+		return inner;
+	return (tunnel->tos & 0xfc) | (inner & 3);
+}
+
+/*
+ * Without a key, the four bytes behind the header are the inner packet's and are left alone.
+ *
+ * DF is always set: fragments of outer packets would not be taken at the far side, and with it the
+ * identification field may be zero (RFC 6864).
+ */
+INLINE void build4(struct outer4 *out, const struct gre_tunnel *tunnel, __u32 length, __u8 tos,
+		   bool six, bool keyed)
+{
+	__builtin_memset(&out->ip, 0, sizeof(out->ip));
+	out->ip.version = 4;
+	out->ip.ihl = 5;
+	out->ip.tos = outer_tos(tunnel, tos);
+	out->ip.tot_len = bpf_htons(length + tunnel->overhead);
+	out->ip.frag_off = bpf_htons(0x4000);
+	out->ip.ttl = tunnel->ttl;
+	out->ip.protocol = IPPROTO_GRE;
+	out->ip.saddr = *(__be32 *)tunnel->local;
+	out->ip.daddr = *(__be32 *)tunnel->remote;
+	out->ip.check = ~sum_ip(&out->ip);
+	out->gre[0] = keyed ? bpf_htons(GRE_KEY) : 0;
+	out->gre[1] = six ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	if (keyed)
+		out->key = tunnel->key;
+}
+
+INLINE void build6(struct outer6 *out, const struct gre_tunnel *tunnel, __u32 length, __u8 tos,
+		   bool six, __u32 flow, bool keyed)
+{
+	__u8 class = outer_tos(tunnel, tos);
+
+	__builtin_memset(&out->ip, 0, sizeof(out->ip));
+	out->ip.version = 6;
+	out->ip.priority = class >> 4;
+	out->ip.flow_lbl[0] = class << 4 | (flow >> 16 & 0xf);
+	out->ip.flow_lbl[1] = flow >> 8;
+	out->ip.flow_lbl[2] = flow;
+	out->ip.payload_len = bpf_htons(length + tunnel->overhead - sizeof(out->ip));
+	out->ip.nexthdr = IPPROTO_GRE;
+	out->ip.hop_limit = tunnel->ttl;
+	__builtin_memcpy(&out->ip.saddr, tunnel->local, 16);
+	__builtin_memcpy(&out->ip.daddr, tunnel->remote, 16);
+	out->gre[0] = keyed ? bpf_htons(GRE_KEY) : 0;
+	out->gre[1] = six ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	if (keyed)
+		out->key = tunnel->key;
+}
+
+INLINE int drop(const struct gre_tunnel *tunnel, __u32 reason)
+{
+	struct gre_counters *c = counters(tunnel->counters);
+
+	if (c && reason < GRE_DROPS)
+		c->drops[reason]++;
+	return TC_ACT_SHOT;
+}
+
+SEC("tc")
+int gre_encap(struct __sk_buff *skb)
+{
+	__u32 peer = skb->ifindex, length, segments, segment, limit;
+	struct gre_counters *count;
+	struct gre_tunnel *tunnel;
+	struct gre_state *now;
+	struct inner in = {};
+	void *data, *end;
+	bool six, gso, keyed;
+	long failed;
+
+	tunnel = bpf_map_lookup_elem(&gre_by_peer, &peer);
+	if (!tunnel)
+		return TC_ACT_SHOT;
+	now = state(tunnel);
+	if (!now)
+		return TC_ACT_SHOT;
+	if (now->line_down)
+		return drop(tunnel, GRE_TX_LINE_DOWN);
+	six = skb->protocol == bpf_htons(ETH_P_IPV6);
+	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present)
+		return drop(tunnel, GRE_TX_PROTOCOL);
+	gso = skb->gso_size;
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (data + HEADERS > end) {
+		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+	}
+	if (skb->len < ETH_HLEN)
+		return drop(tunnel, GRE_TX_MALFORMED);
+	length = skb->len - ETH_HLEN;
+	if (six ? !read_inner6(data + ETH_HLEN, end, length, gso, &in) :
+		  !read_inner4(data + ETH_HLEN, end, length, gso, &in))
+		return drop(tunnel, GRE_TX_MALFORMED);
+	segment = gso ? skb->gso_size + in.header : in.length;
+	segments = gso && skb->gso_segs ? skb->gso_segs : 1;
+	limit = inside_mtu(tunnel, now);
+	if (segment > limit) {
+		drop(tunnel, GRE_TX_TOO_BIG);
+		/*
+		 * Without DF the interface's own MTU makes the stack fragment; this one slipped
+		 * through before user space had lowered it to what was learned.
+		 */
+		if (!in.fixed)
+			return TC_ACT_SHOT;
+		return complain(skb, tunnel, now, six, limit);
+	}
+	keyed = tunnel->flags & GRE_KEYED;
+	if (tunnel->family == 4) {
+		__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
+			      BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+		struct outer4 out = {};
+
+		build4(&out, tunnel, length, in.tos, six, keyed);
+		if (keyed)
+			failed = bpf_skb_adjust_room(skb, sizeof(out), BPF_ADJ_ROOM_MAC, flags) ?:
+				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0);
+		else
+			failed = bpf_skb_adjust_room(skb, sizeof(out) - 4, BPF_ADJ_ROOM_MAC,
+						     flags) ?:
+				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out) - 4, 0);
+	} else {
+		__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 |
+			      BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+		struct outer6 out = {};
+
+		/* RFC 6438: the flow label keeps a flow on one of several equal paths */
+		build6(&out, tunnel, length, in.tos, six, bpf_get_hash_recalc(skb), keyed);
+		if (keyed)
+			failed = bpf_skb_adjust_room(skb, sizeof(out), BPF_ADJ_ROOM_MAC, flags) ?:
+				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0);
+		else
+			failed = bpf_skb_adjust_room(skb, sizeof(out) - 4, BPF_ADJ_ROOM_MAC,
+						     flags) ?:
+				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out) - 4, 0);
+	}
+	if (failed)
+		return drop(tunnel, GRE_TX_ERROR);
+	count = counters(tunnel->counters);
+	if (count) {
+		count->tx_packets += segments;
+		count->tx_bytes += in.length + (segments - 1) * in.header;
+	}
+	return bpf_redirect_neigh(tunnel->underlay, NULL, 0, 0);
+}
+
+/* The ECN field of the inner packet, `at` bytes into the frame, becomes `ecn`. */
+INLINE long set_ecn(struct __sk_buff *skb, __u32 at, bool six, __u8 ecn)
+{
+	__u8 byte, changed;
+
+	if (six) {
+		/* the traffic class straddles bytes: its last two bits are bits 5 and 4 here */
+		if (bpf_skb_load_bytes(skb, at + 1, &byte, 1))
+			return -1;
+		changed = (byte & ~0x30) | ecn << 4;
+		return bpf_skb_store_bytes(skb, at + 1, &changed, 1, 0);
+	}
+	if (bpf_skb_load_bytes(skb, at + 1, &byte, 1))
+		return -1;
+	changed = (byte & ~3) | ecn;
+	return bpf_l3_csum_replace(skb, at + 10, bpf_htons(byte), bpf_htons(changed), 2) ?:
+	       bpf_skb_store_bytes(skb, at + 1, &changed, 1, 0);
+}
+
+/* Removes the outer headers and leaves a frame for the tunnel interface, or for the peer. */
+INLINE long strip(struct __sk_buff *skb, const struct judgement *j)
+{
+	struct ethhdr eth;
+
+	/* the kernel keeps room for the outer family's header, more than a tiny IPv4 packet has */
+	if (j->tunnel->family == 6 && j->length < sizeof(struct ipv6hdr) &&
+	    bpf_skb_change_tail(skb, skb->len + sizeof(struct ipv6hdr) - sizeof(struct iphdr), 0))
+		return -1;
+	/* j->strip is one of 24, 28, 44, 48, 52, 56 */
+	if (bpf_skb_adjust_room(skb, -(__s32)j->strip, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
+		return -1;
+	/* the stack looks at the destination again, and drops what is not the interface's own */
+	__builtin_memcpy(eth.h_dest, j->tunnel->device_mac, ETH_ALEN);
+	__builtin_memcpy(eth.h_source, j->tunnel->peer_mac, ETH_ALEN);
+	eth.h_proto = j->protocol;
+	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
+}
+
+/* Sends the peer's keepalive back: what was inside, one hop older. */
+INLINE int reflect(struct __sk_buff *skb, const struct judgement *j)
+{
+	__u32 at = ETH_HLEN + j->strip;
+	__u8 ttl, less;
+
+	if (j->tunnel->family == 4) {
+		__u8 word[2];
+
+		if (bpf_skb_load_bytes(skb, at + 8, word, 2) || word[0] <= 1)
+			return drop(j->tunnel, GRE_RX_TTL);
+		less = word[0] - 1;
+		if (bpf_l3_csum_replace(skb, at + 10, bpf_htons(word[0] << 8),
+					bpf_htons(less << 8), 2) ||
+		    bpf_skb_store_bytes(skb, at + 8, &less, 1, 0))
+			return drop(j->tunnel, GRE_RX_ERROR);
+	} else {
+		if (bpf_skb_load_bytes(skb, at + 7, &ttl, 1) || ttl <= 1)
+			return drop(j->tunnel, GRE_RX_TTL);
+		less = ttl - 1;
+		if (bpf_skb_store_bytes(skb, at + 7, &less, 1, 0))
+			return drop(j->tunnel, GRE_RX_ERROR);
+	}
+	if (strip(skb, j))
+		return drop(j->tunnel, GRE_RX_ERROR);
+	COUNT(j->tunnel->counters, keepalives_reflected);
+	return bpf_redirect_neigh(j->tunnel->underlay, NULL, 0, 0);
+}
+
+SEC("tc")
+int gre_decap(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	bool six = skb->protocol == bpf_htons(ETH_P_IPV6), gso = skb->gso_size;
+	__u32 ifindex = skb->ifindex, segments;
+	struct gre_counters *count;
+	struct judgement j = {};
+	__u8 protocol;
+
+	/*
+	 * What is not ours is left to whatever other filters the interface has: UNSPEC, not OK.
+	 * A tagged frame is of another network than the untagged one that the tunnel speaks on.
+	 */
+	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present)
+		return TC_ACT_UNSPEC;
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + (six ? 6 : 9), &protocol, 1))
+		return TC_ACT_UNSPEC;
+	if (protocol != IPPROTO_GRE && protocol != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
+	    !(six && protocol == IPPROTO_DSTOPTS))
+		return TC_ACT_UNSPEC;
+	if (data + HEADERS > end) {
+		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+	}
+	if (protocol == IPPROTO_ICMP) {
+		heed4(data, end, ifindex);
+		return TC_ACT_UNSPEC;
+	}
+	if (protocol == IPPROTO_ICMPV6) {
+		heed6(data, end, ifindex);
+		return TC_ACT_UNSPEC;
+	}
+	switch (judge(data, end, skb->len, ifindex, gso, &j)) {
+	case RX_UNKNOWN:
+		COUNT(GRE_NO_SLOT, unknown);
+		return TC_ACT_UNSPEC;
+	case RX_FRAGMENT:
+		COUNT(GRE_NO_SLOT, fragments);
+		return TC_ACT_UNSPEC;
+	case RX_ANSWER:
+		COUNT(j.tunnel->counters, keepalives_received);
+		return TC_ACT_UNSPEC;
+	case RX_REFLECT:
+		return reflect(skb, &j);
+	case RX_DROP:
+		if (j.tunnel->flags & GRE_KEEPALIVE_ONLY && j.reason != GRE_RX_LINE_DOWN)
+			return TC_ACT_UNSPEC;
+		return drop(j.tunnel, j.reason);
+	case RX_DELIVER:
+		break;
+	default:
+		return TC_ACT_UNSPEC;
+	}
+	if (j.tunnel->flags & GRE_KEEPALIVE_ONLY)
+		return TC_ACT_UNSPEC;
+	segments = gso && skb->gso_segs ? skb->gso_segs : 1;
+	if (j.ecn != j.inner_ecn &&
+	    set_ecn(skb, ETH_HLEN + j.strip, j.protocol == bpf_htons(ETH_P_IPV6), j.ecn))
+		return drop(j.tunnel, GRE_RX_ERROR);
+	if (strip(skb, &j))
+		return drop(j.tunnel, GRE_RX_ERROR);
+	count = counters(j.tunnel->counters);
+	if (count) {
+		count->rx_packets += segments;
+		count->rx_bytes += j.length + (segments - 1) * j.segment_header;
+	}
+	return bpf_redirect(j.tunnel->device, BPF_F_INGRESS);
+}
+
+/* Where outer packets go next; the routing table is asked once a tick of the kernel's clock. */
+INLINE struct gre_hop *hop(struct xdp_md *ctx, const struct gre_tunnel *tunnel)
+{
+	struct bpf_fib_lookup fib = {};
+	__u64 tick = bpf_jiffies64();
+	__u32 slot = tunnel->slot;
+	struct gre_hop *hop;
+
+	hop = bpf_map_lookup_elem(&gre_hops, &slot);
+	if (!hop)
+		return NULL;
+	if (hop->tick == tick)
+		return hop->valid ? hop : NULL;
+	fib.ifindex = tunnel->underlay;
+	fib.l4_protocol = IPPROTO_GRE;
+	if (tunnel->family == 4) {
+		fib.family = 2; /* AF_INET */
+		fib.ipv4_src = *(__be32 *)tunnel->local;
+		fib.ipv4_dst = *(__be32 *)tunnel->remote;
+	} else {
+		fib.family = 10; /* AF_INET6 */
+		__builtin_memcpy(fib.ipv6_src, tunnel->local, 16);
+		__builtin_memcpy(fib.ipv6_dst, tunnel->remote, 16);
+	}
+	hop->valid = !bpf_fib_lookup(ctx, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT) &&
+		     fib.ifindex == tunnel->underlay;
+	hop->tick = tick;
+	__builtin_memcpy(hop->destination, fib.dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source, fib.smac, ETH_ALEN);
+	return hop->valid ? hop : NULL;
+}
+
+SEC("xdp")
+int gre_encap_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 peer = ctx->ingress_ifindex, length = end - data;
+	struct gre_counters *count;
+	struct gre_tunnel *tunnel;
+	struct gre_state *now;
+	struct ethhdr *eth = data;
+	struct inner in = {};
+	struct gre_hop *next;
+	bool six, keyed;
+
+	tunnel = bpf_map_lookup_elem(&gre_by_peer, &peer);
+	if (!tunnel || (void *)(eth + 1) > end)
+		return XDP_PASS;
+	now = state(tunnel);
+	if (!now || now->line_down)
+		return XDP_PASS;
+	six = eth->h_proto == bpf_htons(ETH_P_IPV6);
+	if (!six && eth->h_proto != bpf_htons(ETH_P_IP))
+		return XDP_PASS;
+	length -= ETH_HLEN;
+	if (six ? !read_inner6(data + ETH_HLEN, end, length, false, &in) :
+		  !read_inner4(data + ETH_HLEN, end, length, false, &in))
+		return XDP_PASS;
+	if (in.length > inside_mtu(tunnel, now))
+		return XDP_PASS;
+	next = hop(ctx, tunnel);
+	if (!next)
+		return XDP_PASS;
+	keyed = tunnel->flags & GRE_KEYED;
+	if (tunnel->family == 4) {
+		struct outer4 *out;
+
+		if (bpf_xdp_adjust_head(ctx, keyed ? -28 : -24))
+			return XDP_PASS;
+		data = (void *)(long)ctx->data;
+		end = (void *)(long)ctx->data_end;
+		out = data + ETH_HLEN;
+		if ((void *)(out + 1) > end)
+			return XDP_DROP;
+		build4(out, tunnel, length, in.tos, six, keyed);
+	} else {
+		struct outer6 *out;
+
+		if (bpf_xdp_adjust_head(ctx, keyed ? -48 : -44))
+			return XDP_PASS;
+		data = (void *)(long)ctx->data;
+		end = (void *)(long)ctx->data_end;
+		out = data + ETH_HLEN;
+		if ((void *)(out + 1) > end)
+			return XDP_DROP;
+		build6(out, tunnel, length, in.tos, six, 0, keyed);
+	}
+	eth = data;
+	__builtin_memcpy(eth->h_dest, next->destination, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, next->source, ETH_ALEN);
+	eth->h_proto = tunnel->family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
+	count = counters(tunnel->counters);
+	if (count) {
+		count->tx_packets++;
+		count->tx_bytes += in.length;
+	}
+	return bpf_redirect(tunnel->underlay, 0);
+}
+
+SEC("xdp")
+int gre_decap_xdp(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct gre_counters *count;
+	struct judgement j = {};
+	struct ethhdr *eth;
+
+	if (judge(data, end, end - data, ctx->ingress_ifindex, false, &j) != RX_DELIVER)
+		return XDP_PASS;
+	if (j.ecn != j.inner_ecn || j.tunnel->flags & GRE_KEEPALIVE_ONLY)
+		return XDP_PASS;
+	if (bpf_xdp_adjust_head(ctx, j.strip))
+		return XDP_PASS;
+	data = (void *)(long)ctx->data;
+	end = (void *)(long)ctx->data_end;
+	eth = data;
+	if ((void *)(eth + 1) > end)
+		return XDP_DROP;
+	__builtin_memcpy(eth->h_dest, j.tunnel->device_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, j.tunnel->peer_mac, ETH_ALEN);
+	eth->h_proto = j.protocol;
+	count = counters(j.tunnel->counters);
+	if (count) {
+		count->rx_packets++;
+		count->rx_bytes += j.length;
+	}
+	/* sent by the far half of the pair, it arrives at the near one: the tunnel interface */
+	return bpf_redirect(j.tunnel->peer, 0);
+}

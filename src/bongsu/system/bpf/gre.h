@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the GRE data plane and its user side both see. bongsu.system.bpf.layout mirrors these
+ * structures as numpy dtypes, and a test compares the two through the object's BTF.
+ *
+ * Addresses, keys and MACs are in network order, everything else in the machine's. There is no
+ * implicit padding: every hole is a named field, so that equal tunnels are equal bytes.
+ */
+#ifndef BONGSU_GRE_H
+#define BONGSU_GRE_H
+
+#include <linux/types.h>
+
+/* A learned path MTU is forgotten after ten minutes (RFC 1191, section 6.3; RFC 8201, 4). */
+#define GRE_PMTU_AGE_NS (600ULL * 1000 * 1000 * 1000)
+/* At most one "too big" message a millisecond for each tunnel (RFC 1812, 4.3.2.8). */
+#define GRE_ICMP_GAP_NS (1000ULL * 1000)
+/* Bytes of the offending packet that such a message quotes: 20 + 8 + 512 fit in any MTU. */
+#define GRE_QUOTE 512
+
+/* Slot 0 belongs to no tunnel: it counts what could not be given to one. */
+#define GRE_NO_SLOT 0
+
+/* Why a packet was not carried. TX: from the inside out; RX: from the underlay in. */
+enum gre_drop {
+	GRE_TX_LINE_DOWN,
+	GRE_TX_PROTOCOL,  /* neither IPv4 nor IPv6 */
+	GRE_TX_MALFORMED, /* the inner header contradicts the packet */
+	GRE_TX_TOO_BIG,   /* larger than the path MTU and not to be fragmented */
+	GRE_TX_ERROR,     /* the kernel could not make room */
+	GRE_RX_LINE_DOWN,
+	GRE_RX_HEADER,    /* outer options, bad length or checksum, routing, recursion, version */
+	GRE_RX_CHECKSUM,  /* the GRE checksum flag, which no tunnel here has agreed on */
+	GRE_RX_SEQUENCE,  /* the sequence number flag, likewise */
+	GRE_RX_PROTOCOL,  /* a GRE payload that is neither IPv4, IPv6 nor a keepalive */
+	GRE_RX_MALFORMED, /* the inner header contradicts the packet */
+	GRE_RX_ECN,       /* outer CE on an inner packet that is not ECN capable (RFC 6040) */
+	GRE_RX_TTL,       /* a keepalive to be reflected whose TTL is spent */
+	GRE_RX_ERROR,     /* the kernel could not remove the header */
+	GRE_DROPS,
+};
+
+/* One per tunnel and CPU; packets and bytes are those of the inner IP packets on the wire. */
+struct gre_counters {
+	__u64 rx_packets;
+	__u64 rx_bytes;
+	__u64 tx_packets;
+	__u64 tx_bytes;
+	__u64 keepalives_reflected; /* the peer's, sent back */
+	__u64 keepalives_received;  /* ours, come back; given to the stack */
+	__u64 too_big_sent;         /* messages to inner senders */
+	__u64 too_big_received;     /* messages from the underlay that lowered or held the MTU */
+	__u64 unknown;              /* slot 0: GRE of no tunnel, left to the stack */
+	__u64 fragments;            /* slot 0: outer fragments, left to the stack */
+	__u64 drops[GRE_DROPS];
+};
+
+/* Shared with user space by mmap. The program writes all but `line_down`. */
+struct gre_state {
+	__u32 line_down; /* 1: carry no data, only keepalives */
+	__u32 pmtu;      /* learned inside MTU, 0: none */
+	__u64 pmtu_until; /* CLOCK_MONOTONIC, ns */
+	__u64 icmp_after; /* CLOCK_MONOTONIC, ns: no "too big" message before */
+};
+
+#define GRE_KEYED 0x01
+#define GRE_INHERIT_TOS 0x02
+/* The kernel's own driver carries the data; only keepalives and the line are ours. */
+#define GRE_KEEPALIVE_ONLY 0x04
+
+/* One end of a tunnel. An IPv4 address fills the first four bytes of its field. */
+struct gre_tunnel {
+	__u8 local[16];
+	__u8 remote[16];
+	__be32 key;
+	__u32 slot;     /* index into gre_states */
+	__u32 counters; /* index into gre_counts of the first CPU's element */
+	__u32 device;   /* ifindex of the tunnel interface */
+	__u32 peer;     /* ifindex of its hidden other half */
+	__u32 underlay; /* ifindex outer packets leave and arrive by */
+	__u16 mtu;      /* inside */
+	__u16 overhead; /* bytes of outer IP and GRE headers */
+	__u8 family;    /* of the outside: 4 or 6 */
+	__u8 flags;
+	__u8 ttl;
+	__u8 tos; /* used unless GRE_INHERIT_TOS; its two ECN bits never are */
+	__u8 device_mac[6];
+	__u8 peer_mac[6];
+	char name[16];
+};
+
+struct gre_pair4 {
+	__be32 local;
+	__be32 remote;
+	__be32 key;
+	__u32 keyed;
+};
+
+struct gre_pair6 {
+	__u8 local[16];
+	__u8 remote[16];
+	__be32 key;
+	__u32 keyed;
+};
+
+#endif

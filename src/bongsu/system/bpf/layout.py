@@ -1,0 +1,86 @@
+"""gre.h as numpy sees it. A test compares the two through the compiled object's BTF."""
+
+from typing import Final
+
+import numpy as np
+
+DROPS: Final = (
+    "tx_line_down",
+    "tx_protocol",
+    "tx_malformed",
+    "tx_too_big",
+    "tx_error",
+    "rx_line_down",
+    "rx_header",
+    "rx_checksum",
+    "rx_sequence",
+    "rx_protocol",
+    "rx_malformed",
+    "rx_ecn",
+    "rx_ttl",
+    "rx_error",
+)
+"""enum gre_drop, in order, in lower case."""
+
+PMTU_AGE_NS: Final = 600 * 10**9
+KEYED: Final = 0x01
+INHERIT_TOS: Final = 0x02
+KEEPALIVE_ONLY: Final = 0x04
+
+COUNTERS: Final = np.dtype(
+    [
+        ("rx_packets", "u8"),
+        ("rx_bytes", "u8"),
+        ("tx_packets", "u8"),
+        ("tx_bytes", "u8"),
+        ("keepalives_reflected", "u8"),
+        ("keepalives_received", "u8"),
+        ("too_big_sent", "u8"),
+        ("too_big_received", "u8"),
+        ("unknown", "u8"),
+        ("fragments", "u8"),
+        ("drops", "u8", (len(DROPS),)),
+    ]
+)
+
+STATE: Final = np.dtype(
+    [
+        ("line_down", "u4"),
+        ("pmtu", "u4"),
+        ("pmtu_until", "u8"),
+        ("icmp_after", "u8"),
+    ]
+)
+
+TUNNEL: Final = np.dtype(
+    [
+        ("local", "V16"),
+        ("remote", "V16"),
+        ("key", ">u4"),
+        ("slot", "u4"),
+        ("counters", "u4"),
+        ("device", "u4"),
+        ("peer", "u4"),
+        ("underlay", "u4"),
+        ("mtu", "u2"),
+        ("overhead", "u2"),
+        ("family", "u1"),
+        ("flags", "u1"),
+        ("ttl", "u1"),
+        ("tos", "u1"),
+        ("device_mac", "V6"),
+        ("peer_mac", "V6"),
+        ("name", "S16"),
+    ]
+)
+
+PAIR4: Final = np.dtype([("local", "V4"), ("remote", "V4"), ("key", ">u4"), ("keyed", "u4")])
+PAIR6: Final = np.dtype([("local", "V16"), ("remote", "V16"), ("key", ">u4"), ("keyed", "u4")])
+
+STRUCTS: Final = {
+    "gre_counters": COUNTERS,
+    "gre_state": STATE,
+    "gre_tunnel": TUNNEL,
+    "gre_pair4": PAIR4,
+    "gre_pair6": PAIR6,
+}
