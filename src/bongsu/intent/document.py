@@ -3,29 +3,24 @@
 `yes`, `on`, `12:30` and dates are words, `0x1f` and `0o17` are numbers, `.inf` and `.nan` are
 words, and a decimal number with a leading zero is refused, for YAML 1.1 takes it as octal. Anchors,
 aliases and the merge key `<<` work; other tags than `!!str` do not. Keys are always text.
-
-The parser is libyaml through ruamel.yaml's C extension (20 times the speed of the one in Python,
-which is used where the extension is missing); both give the same events, and all meaning is here.
 """
 
-import importlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Never, TypeAlias
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    StreamEndEvent,
+from bongsu.intent.events import (
+    Alias,
+    DocumentStart,
+    MappingEnd,
+    MappingStart,
+    Scalar,
+    SequenceEnd,
+    StreamEnd,
+    YamlError,
+    event_reader,
 )
-
 from bongsu.intent.problem import IntentError, Path, Problem
 from bongsu.intent.syntax import syntax_words
 
@@ -98,7 +93,7 @@ def read_document(text: str, file: str) -> Document:
     composer = _Composer(text, file)
     try:
         root, marks = composer.document()
-    except (YAMLError, ValueError) as error:
+    except (YamlError, ValueError) as error:
         # ValueError: characters that cannot be encoded, such as half of a surrogate pair.
         line, column, message, hint = syntax_words(error, text)
         problem = Problem(file, line, column, (), None, message, hint)
@@ -116,17 +111,6 @@ def _line_column(position: int) -> tuple[int, int]:
     return (position >> 32) + 1, (position & 0xFFFFFFFF) + 1
 
 
-def _parser(text: str) -> Callable[[], Any]:
-    try:
-        module = importlib.import_module("_ruamel_yaml")
-    except ImportError:
-        yaml = YAML(typ="safe", pure=True)
-        events = yaml.parse(text)
-        return lambda: next(events)
-    get_event: Callable[[], Any] = module.CParser(text).get_event
-    return get_event
-
-
 class _Composer:
     """Events to values. Problems that do not end the reading are gathered."""
 
@@ -141,15 +125,15 @@ class _Composer:
         self._path: list[str | int] = []
 
     def document(self) -> tuple[Value, Marks | int]:
-        self._next = _parser(self._text)
+        self._next = event_reader(self._text)
         self._next()  # start of stream
         event = self._next()
-        if type(event) is StreamEndEvent:
+        if type(event) is StreamEnd:
             self._stop(event, "the file is empty", "start with `version: 1`")
         root = self._node(self._next(), 0)
         self._next()  # end of document
         event = self._next()
-        if type(event) is DocumentStartEvent:
+        if type(event) is DocumentStart:
             self._say(event, None, "a second document starts here", "one file is one network")
         return root
 
@@ -158,14 +142,14 @@ class _Composer:
         if self._values > MAX_VALUES:
             self._stop(event, f"more than {MAX_VALUES} values, aliases included", None)
         kind = type(event)
-        if kind is ScalarEvent:
+        if kind is Scalar:
             mark = event.start_mark
             position = mark.line << 32 | mark.column
             value = self._scalar(event)
             if event.anchor is not None:
                 self._anchors[event.anchor] = (value, position, 1)
             return value, position
-        if kind is AliasEvent:
+        if kind is Alias:
             return self._alias(event)
         if depth == MAX_DEPTH:
             self._stop(event, f"nested more than {MAX_DEPTH} deep", None)
@@ -174,7 +158,7 @@ class _Composer:
         before = self._values
         if event.anchor is not None:
             self._anchors[event.anchor] = None
-        read = self._mapping if kind is MappingStartEvent else self._sequence
+        read = self._mapping if kind is MappingStart else self._sequence
         value, marks = read(event, depth + 1)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, marks, self._values - before + 1)
@@ -185,8 +169,8 @@ class _Composer:
         mark = start.start_mark
         marks = Marks(mark.line << 32 | mark.column)
         merged: list[tuple[dict[str, Value], Marks]] = []
-        while type(event := self._next()) is not MappingEndEvent:
-            if type(event) is not ScalarEvent:
+        while type(event := self._next()) is not MappingEnd:
+            if type(event) is not Scalar:
                 self._stop(event, "a key is a word, not a list, mapping or alias", None)
             key: str = event.value
             mark = event.start_mark
@@ -217,7 +201,7 @@ class _Composer:
         values: list[Value] = []
         mark = start.start_mark
         marks = Marks(mark.line << 32 | mark.column)
-        while type(event := self._next()) is not SequenceEndEvent:
+        while type(event := self._next()) is not SequenceEnd:
             index = len(values)
             self._path.append(index)
             value, part = self._node(event, depth)

@@ -48,16 +48,15 @@ class _Index:
 def _index(network: Network) -> _Index:
     tunnels: dict[str, list[str]] = {name: [] for name in network.nodes}
     for name, tunnel in network.tunnels.items():
-        for node in tunnel.ends:
-            tunnels[node].append(name)
+        for end in tunnel.ends:
+            tunnels[end].append(name)
     carried: dict[str, dict[str, list[Announcement]]] = {}
     for name, node in network.nodes.items():
-        of_tunnel: dict[str, list[Announcement]] = {tunnel: [] for tunnel in tunnels[name]}
+        of_tunnel = carried[name] = {own: [] for own in tunnels[name]}
         for item in node.announce:
-            for tunnel in tunnels[name] if item.to is None else dict.fromkeys(item.to):
-                if tunnel in of_tunnel:
-                    of_tunnel[tunnel].append(item)
-        carried[name] = of_tunnel
+            for own in tunnels[name] if item.to is None else dict.fromkeys(item.to):
+                if own in of_tunnel:
+                    of_tunnel[own].append(item)
     return _Index(tunnels, carried)
 
 
