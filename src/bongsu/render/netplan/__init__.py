@@ -1,0 +1,1 @@
+"""netplan: tunnels for a boot without the agent, on a kernel that has GRE."""
