@@ -1,0 +1,70 @@
+"""The parts of a file that refer to each other, as far as their shape allows to look at them."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from bongsu.intent.document import Document
+from bongsu.intent.problem import Path, Problem, value_text
+
+KNOWN = 12
+"""Names listed in a hint; of 3,000 the rest is no help."""
+
+
+class Parts:
+    """Views of a file's values, and the list that problems are gathered in."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+        root = mapping(document.root)
+        self.root = root
+        self.nodes = mapping(root.get("nodes"))
+        self.tunnels = mapping(root.get("tunnels"))
+        self.lab = mapping(root.get("lab"))
+        self.has_lab = isinstance(root.get("lab"), dict)
+        self.ases = mapping(mapping(self.lab.get("internet")).get("ases"))
+        self.vantages = mapping(self.lab.get("vantages"))
+        self.hosts = mapping(self.lab.get("hosts"))
+        self.tests = sequence(root.get("tests"))
+
+    def interfaces(self, node: str, role: str | None = None) -> list[str]:
+        """Names of a node's interfaces, of one role if asked."""
+        found = mapping(mapping(self.nodes.get(node)).get("interfaces"))
+        return [name for name, item in found.items() if role in (None, mapping(item).get("role"))]
+
+    def say(self, path: Path, message: str, hint: str | None = None, *, key: bool = False) -> None:
+        """Note a problem with what stands at the path, or with the path's last key."""
+        place = self.document.key_position if key else self.document.position
+        line, column = place(path)
+        self.problems.append(Problem(self.document.file, line, column, path, None, message, hint))
+
+    def want(
+        self, path: Path, name: Any, known: Iterable[str], kind: str, *, key: bool = False
+    ) -> None:
+        """Note a problem unless the name is one of those that are known. Other shapes pass."""
+        names = known if isinstance(known, dict) else list(known)
+        if isinstance(name, str) and name not in names:
+            self.say(path, f"there is no {kind} {value_text(name)}", hint(name, names), key=key)
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """The value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """What may have been meant, and what is known."""
+    names = list(known)
+    shown = ", ".join(names[:KNOWN]) + (
+        f" and {len(names) - KNOWN} more" if len(names) > KNOWN else ""
+    )
+    listing = f"known: {shown or 'none'}"
+    # Bounded, so that a file of 3,000 wrong names does not compare each with each.
+    close = difflib.get_close_matches(name, names[:200], 1, 0.7)
+    return f"did you mean {close[0]}? {listing}" if close else listing

@@ -1,0 +1,28 @@
+"""References of a tunnel: the nodes it ends at and their interfaces."""
+
+from bongsu.intent.references.parts import Parts, mapping
+
+
+def tunnel_problems(parts: Parts) -> None:
+    """Judge every end of every tunnel."""
+    for name, tunnel in parts.tunnels.items():
+        for node, end in mapping(mapping(tunnel).get("ends")).items():
+            path = ("tunnels", name, "ends", node)
+            if node not in parts.nodes:
+                parts.want(path, node, parts.nodes, "node", key=True)
+                continue
+            if name in parts.interfaces(node):
+                words = f"{node} has an interface of this name already"
+                parts.say(("tunnels", name), words, "name the tunnel otherwise", key=True)
+            interface = mapping(end).get("interface")
+            if interface is not None:
+                known = parts.interfaces(node)
+                parts.want((*path, "interface"), interface, known, f"interface of {node} named")
+                continue
+            uplinks = parts.interfaces(node, "uplink")
+            if len(uplinks) != 1:
+                count = "no uplink" if not uplinks else f"{len(uplinks)} uplinks"
+                hint = "say which carries the tunnel: `interface: " + (
+                    f"{uplinks[0]}`" if uplinks else "NAME`"
+                )
+                parts.say(path, f"{node} has {count}", hint, key=True)
