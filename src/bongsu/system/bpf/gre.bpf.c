@@ -17,6 +17,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Enough for outer IPv6 with an option, GRE with all fields, and the largest inner header. */
 #define HEADERS 160
 
+/* Not in the headers of every kernel we are built with. */
+#define DECAP_L3_IPV4 (1ULL << 7)
+
 struct outer4 {
 	struct iphdr ip;
 	__be16 gre[2];
@@ -94,6 +97,35 @@ INLINE int drop(const struct gre_tunnel *tunnel, __u32 reason)
 	return TC_ACT_SHOT;
 }
 
+#define EALREADY 114
+
+/* Room for the outer headers, and what the kernel has to know to segment and checksum inside. */
+INLINE long make_room(struct __sk_buff *skb, const struct gre_tunnel *tunnel, bool six, bool gso)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	bool outer6 = tunnel->family == 6;
+	__u32 room = tunnel->overhead;
+	long failed;
+
+	flags |= outer6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	failed = bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, flags);
+	if (failed != -EALREADY || gso)
+		return failed;
+	/*
+	 * The packet came out of a tunnel in this very host, or by GRO, and still bears the mark
+	 * (skb->encapsulation), which nothing here can take off. Room alone is had without it; the
+	 * protocol is changed by a helper that adds 20 bytes for IPv6, or takes them for IPv4.
+	 * Aggregates with the mark do not come here: the tunnel interface has them segmented.
+	 */
+	if (outer6 == six)
+		return bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0);
+	if (outer6)
+		return bpf_skb_adjust_room(skb, room - 20, BPF_ADJ_ROOM_MAC, 0) ?:
+		       bpf_skb_change_proto(skb, bpf_htons(ETH_P_IPV6), 0);
+	return bpf_skb_adjust_room(skb, room + 20, BPF_ADJ_ROOM_MAC, 0) ?:
+	       bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0);
+}
+
 SEC("tc")
 int gre_encap(struct __sk_buff *skb)
 {
@@ -145,32 +177,21 @@ int gre_encap(struct __sk_buff *skb)
 		return complain(skb, tunnel, now, six, limit);
 	}
 	keyed = tunnel->flags & GRE_KEYED;
-	if (tunnel->family == 4) {
-		__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
-			      BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
+	failed = make_room(skb, tunnel, six, gso);
+	if (failed) {
+		;
+	} else if (tunnel->family == 4) {
 		struct outer4 out = {};
 
 		build4(&out, tunnel, length, in.tos, six, keyed);
-		if (keyed)
-			failed = bpf_skb_adjust_room(skb, sizeof(out), BPF_ADJ_ROOM_MAC, flags) ?:
-				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0);
-		else
-			failed = bpf_skb_adjust_room(skb, sizeof(out) - 4, BPF_ADJ_ROOM_MAC,
-						     flags) ?:
+		failed = keyed ? bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0) :
 				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out) - 4, 0);
 	} else {
-		__u64 flags = BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 |
-			      BPF_F_ADJ_ROOM_ENCAP_L4_GRE;
 		struct outer6 out = {};
 
 		/* RFC 6438: the flow label keeps a flow on one of several equal paths */
 		build6(&out, tunnel, length, in.tos, six, bpf_get_hash_recalc(skb), keyed);
-		if (keyed)
-			failed = bpf_skb_adjust_room(skb, sizeof(out), BPF_ADJ_ROOM_MAC, flags) ?:
-				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0);
-		else
-			failed = bpf_skb_adjust_room(skb, sizeof(out) - 4, BPF_ADJ_ROOM_MAC,
-						     flags) ?:
+		failed = keyed ? bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out), 0) :
 				 bpf_skb_store_bytes(skb, ETH_HLEN, &out, sizeof(out) - 4, 0);
 	}
 	if (failed)
@@ -205,15 +226,21 @@ INLINE long set_ecn(struct __sk_buff *skb, __u32 at, bool six, __u8 ecn)
 /* Removes the outer headers and leaves a frame for the tunnel interface, or for the peer. */
 INLINE long strip(struct __sk_buff *skb, const struct judgement *j)
 {
+	__s32 room = -(__s32)j->strip; /* 24, 28, 44, 48, 52 or 56 bytes */
 	struct ethhdr eth;
 
-	/* the kernel keeps room for the outer family's header, more than a tiny IPv4 packet has */
-	if (j->tunnel->family == 6 && j->length < sizeof(struct ipv6hdr) &&
-	    bpf_skb_change_tail(skb, skb->len + sizeof(struct ipv6hdr) - sizeof(struct iphdr), 0))
+	if (j->tunnel->family == 6 && j->length < sizeof(struct ipv6hdr)) {
+		/*
+		 * The kernel leaves at least an IPv6 header, which is more than this packet has,
+		 * unless it is told what comes (Linux 6.3); before, the packet has to be longer.
+		 */
+		if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, DECAP_L3_IPV4) &&
+		    (bpf_skb_change_tail(skb, skb->len + 20, 0) ||
+		     bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0)))
+			return -1;
+	} else if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO)) {
 		return -1;
-	/* j->strip is one of 24, 28, 44, 48, 52, 56 */
-	if (bpf_skb_adjust_room(skb, -(__s32)j->strip, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO))
-		return -1;
+	}
 	/* the stack looks at the destination again, and drops what is not the interface's own */
 	__builtin_memcpy(eth.h_dest, j->tunnel->device_mac, ETH_ALEN);
 	__builtin_memcpy(eth.h_source, j->tunnel->peer_mac, ETH_ALEN);

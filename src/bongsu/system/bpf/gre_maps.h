@@ -63,7 +63,7 @@ struct {
 	__type(value, struct gre_counters);
 } gre_counts SEC(".maps");
 
-/* Room to build an ICMP message, which the 512 bytes of stack have not. */
+/* Room to build an ICMP message, which the stack has not beside everything else. */
 struct gre_scratch {
 	__u8 bytes[sizeof(struct ipv6hdr) + 8 + GRE_QUOTE];
 };

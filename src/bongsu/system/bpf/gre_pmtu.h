@@ -159,6 +159,28 @@ INLINE bool may_complain6(const struct ipv6hdr *ip, void *end)
 }
 
 /*
+ * Leaves `length` bytes of what is going to be written over. The MAC header is kept.
+ *
+ * An offloaded checksum of the old packet (CHECKSUM_PARTIAL) must not be filled into the new one.
+ * The kernel forgets it when headers are removed beyond the place where it would start, which it
+ * looks at before it removes: hence once far, and once more. Cutting the tail undoes an aggregate,
+ * but is refused for a packet that came out of a tunnel and still bears the mark of it
+ * (skb->encapsulation); then everything is taken from the front.
+ */
+INLINE long shorten(struct __sk_buff *skb, __u32 length, bool gso)
+{
+	__u32 rest;
+
+	if (bpf_skb_change_tail(skb, length + 132, 0) && gso)
+		return -1;
+	rest = skb->len - length;
+	if (rest < 132 || rest > 4000)
+		return -1; /* bpf_skb_adjust_room takes 4095 at most */
+	return bpf_skb_adjust_room(skb, -(__s32)(rest - 4), BPF_ADJ_ROOM_MAC, 0) ?:
+	       bpf_skb_adjust_room(skb, -4, BPF_ADJ_ROOM_MAC, 0);
+}
+
+/*
  * Turns the packet into the message about itself and gives it to the tunnel interface, as if the
  * far side had sent it. Its source is the offender's destination: an address that is routed into
  * this tunnel passes the reverse path filter and every inner-source list, and unlike our own it is
@@ -236,14 +258,7 @@ INLINE int complain(struct __sk_buff *skb, const struct gre_tunnel *tunnel, stru
 		out->daddr = in->saddr;
 		out->check = ~sum_ip(out);
 	}
-	/*
-	 * An offloaded checksum of the old packet (CHECKSUM_PARTIAL) must not be filled into the
-	 * new one. The kernel forgets it when headers are removed beyond the place where it would
-	 * start, which it looks at before it removes: hence once far, and once more.
-	 */
-	if (bpf_skb_change_tail(skb, ETH_HLEN + length + 132, 0) ||
-	    bpf_skb_adjust_room(skb, -128, BPF_ADJ_ROOM_MAC, 0) ||
-	    bpf_skb_adjust_room(skb, -4, BPF_ADJ_ROOM_MAC, 0))
+	if (shorten(skb, ETH_HLEN + length, skb->gso_size))
 		return TC_ACT_SHOT;
 	if (six ? bpf_skb_store_bytes(skb, ETH_HLEN, scratch->bytes,
 				      sizeof(struct ipv6hdr) + 8 + GRE_QUOTE, 0) :

@@ -136,16 +136,19 @@ def _vsnprintf() -> Callable[..., int]:
     return function
 
 
-@_PRINT
-def _print(_level: int, template: bytes, arguments: int) -> int:
+def _print(level: int, template: bytes, arguments: int) -> int:
     # Called by libbpf in the thread that called it. A va_list is passed by address on x86-64 and
     # arm64 alike, so the address is all that has to be handed on.
     lines: list[str] | None = getattr(_capture, "lines", None)
-    if lines is not None and _level < 2:  # debug
+    if lines is not None and level < 2:  # warnings and news, no debugging
         buffer = c.create_string_buffer(65536)
         _vsnprintf()(buffer, len(buffer), template, arguments)
         lines.append(buffer.value.decode(errors="replace"))
     return 0
+
+
+_PRINTER = _PRINT(_print)
+"""Kept for as long as libbpf may call it."""
 
 
 @cache
@@ -161,7 +164,7 @@ def lib() -> Any:
     for name, (result, arguments) in _PROTOTYPES.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
-    library.libbpf_set_print(_print)
+    library.libbpf_set_print(_PRINTER)
     return library
 
 

@@ -14,13 +14,27 @@ from pyroute2 import IPRoute
 
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
-from bongsu.system.gre import links
+from bongsu.system.gre import links, offload
 from bongsu.system.gre.base import GreError, TunnelCounters
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
 
 IPV6_MIN_MTU = 1280
 """Linux takes IPv6 off an interface whose MTU is lowered below this (RFC 8200, section 5)."""
+
+ONE_LEVEL = (
+    "tx-gre-segmentation",
+    "tx-gre-csum-segmentation",
+    "tx-ipxip4-segmentation",
+    "tx-ipxip6-segmentation",
+    "tx-udp_tnl-segmentation",
+    "tx-udp_tnl-csum-segmentation",
+)
+"""Off on the tunnel interface: an aggregate that is encapsulated already, or came out of a tunnel
+and still looks so, is segmented before it gets here. A packet describes one level only."""
+
+POLLED = "rx-gro"
+"""On for XDP: a veth that receives by GRO polls, and only then takes what XDP redirects to it."""
 
 
 class EbpfBackend:
@@ -40,6 +54,8 @@ class EbpfBackend:
         except BaseException:
             self._ipr.close()
             raise
+        # a process before this one may have lowered any: all are looked at once
+        self._lowered = set(self._plane.tunnels())
 
     def create(self, plan: TunnelPlan, underlay_mtu: int | None = None) -> bool:
         """See GreBackend. Also BpfError, when `xdp` is asked for and the driver has none."""
@@ -69,9 +85,9 @@ class EbpfBackend:
         self._plane.hold_underlay(underlay.index, xdp=self._xdp)
         self._plane.hold_peer(peer.index)
         if old is not None and old["underlay"] != record["underlay"]:
-            self._release(int(old["underlay"]))
+            self._plane.release_underlay(self._ipr, int(old["underlay"]))
         if self._xdp:
-            links.set_gro(device.name, on=True)
+            offload.set_features(device.name, {POLLED: True})
         line = not self._plane.states[slot]["line_down"]
         changed |= links.set_mtu(self._ipr, peer, mtu)
         changed |= links.set_mtu(self._ipr, device, self._device_mtu(record))
@@ -90,7 +106,7 @@ class EbpfBackend:
         if device is not None and ours:
             self._ipr.link("del", index=device.index)
         if record is not None:
-            self._release(int(record["underlay"]))
+            self._plane.release_underlay(self._ipr, int(record["underlay"]))
         return record is not None or ours
 
     def set_line(self, name: str, up: bool) -> None:
@@ -128,12 +144,18 @@ class EbpfBackend:
         """See GreBackend. Packets that may be fragmented are fragmented by the stack, at the
         interface's MTU; the others were refused by the data plane the moment it knew.
         """
+        if not self._plane.learned() and not self._lowered:
+            return {}
         changed = {}
         for name, record in self._plane.tunnels().items():
             device = links.read(self._ipr, int(record["device"]))
             wanted = self._device_mtu(record)
             if links.set_mtu(self._ipr, device, wanted):
                 changed[name] = wanted
+            if wanted < record["mtu"]:
+                self._lowered.add(name)
+            else:
+                self._lowered.discard(name)
         return changed
 
     def close(self) -> None:
@@ -162,15 +184,12 @@ class EbpfBackend:
             # before either is up, so that nothing is ever sent on their own account
             links.no_arp(self._ipr, device)
             links.no_arp(self._ipr, peer)
+            offload.set_features(name, dict.fromkeys(ONE_LEVEL, False))
         return device, peer, changed
 
     def _is_pair(self, device: Link) -> bool:
         peer = links.find(self._ipr, far(device.name))
         return peer is not None and device.kind == "veth" and device.peer == peer.index
-
-    def _release(self, underlay: int) -> None:
-        if all(int(each["underlay"]) != underlay for each in self._plane.tunnels().values()):
-            self._plane.release_underlay(self._ipr, underlay)
 
     def _path_mtu(self, record: Any) -> int:
         state = self._plane.states[int(record["slot"])]

@@ -3,10 +3,7 @@
 Works in the network namespace that the IPRoute was opened in.
 """
 
-import ctypes
-import fcntl
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_interface
@@ -125,17 +122,6 @@ def set_addresses(ipr: IPRoute, link: Link, wanted: Iterable[Interface]) -> bool
             "add", index=link.index, address=str(address.ip), prefixlen=address.network.prefixlen
         )
     return bool(missing) or bool(there.difference(asked))
-
-
-def set_gro(name: str, on: bool) -> None:
-    """Generic receive offload. On a veth it also makes the driver poll, and only a polled veth
-    takes frames that XDP redirects to its other half. Errors: OSError.
-    """
-    sgro, siocethtool = 0x2C, 0x8946
-    value = ctypes.create_string_buffer(struct.pack("=II", sgro, int(on)), 8)
-    request = struct.pack("16sP16x", name.encode(), ctypes.addressof(value))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        fcntl.ioctl(control, siocethtool, request)
 
 
 def filters(ipr: IPRoute, index: int) -> int:

@@ -58,7 +58,7 @@ class Plane:
                 image.reuse(maps)
             else:
                 cpus = libbpf.call("count CPUs", "libbpf_num_possible_cpus")
-                image.resize({name: SLOTS for name in (*_TABLES, "gre_hops")})
+                image.resize(dict.fromkeys((*_TABLES, "gre_hops"), SLOTS))
                 image.resize({"gre_counts": SLOTS * cpus})
             image.load()
             programs = {
@@ -85,14 +85,23 @@ class Plane:
         for each in self._maps.values():
             each.close()
 
-    def tunnels(self) -> dict[str, np.void]:
-        """Every tunnel's record (layout.TUNNEL) by name."""
-        _, values = self._maps["gre_by_peer"].batch("u4", layout.TUNNEL)
-        return {bytes(record["name"]).decode(): record for record in values}
+    def tunnels(self, *, driver: bool = False) -> dict[str, np.void]:
+        """Records (layout.TUNNEL) by name: of the tunnels that the data plane carries, or with
+        `driver` of those whose data the kernel's does.
+        """
+        return {
+            bytes(record["name"]).decode(): record
+            for record in self._records()
+            if bool(record["flags"] & layout.KEEPALIVE_ONLY) == driver
+        }
+
+    def learned(self) -> bool:
+        """Whether any tunnel has a path MTU below its own."""
+        return bool(self.states["pmtu"].any())
 
     def free_slot(self) -> int:
         """A slot that no tunnel has, its state and counters cleared. Errors: GreError."""
-        used = {int(record["slot"]) for record in self.tunnels().values()}
+        used = {int(record["slot"]) for record in self._records()}
         for slot in range(1, self.slots):
             if slot not in used:
                 self.states[slot] = np.zeros((), layout.STATE)
@@ -160,7 +169,11 @@ class Plane:
             there.close()
 
     def release_underlay(self, ipr: IPRoute, index: int) -> None:
-        """Leaves the interface as it was: no program, and no clsact qdisc that nobody uses."""
+        """Leaves the interface as it was, unless a tunnel still uses it: no program, and no clsact
+        qdisc that nobody uses.
+        """
+        if any(int(record["underlay"]) == index for record in self._records()):
+            return
         there = attach.xdp_find(index)
         if there:
             if there.name == "gre_decap_xdp":
@@ -169,6 +182,9 @@ class Plane:
         attach.tc_detach(index, "ingress", PRIORITY)
         if not links.filters(ipr, index):
             attach.clsact_remove(index)
+
+    def _records(self) -> Any:
+        return self._maps["gre_by_peer"].batch("u4", layout.TUNNEL)[1]
 
     def _attach(self, index: int, name: str) -> None:
         own = self._programs[name]
@@ -183,7 +199,7 @@ class Plane:
 
     def _renew(self) -> None:
         # Another version of the agent was here. The tables stay, so no packet is lost.
-        for record in self.tunnels().values():
+        for record in self._records():
             if not record["flags"] & layout.KEEPALIVE_ONLY:
                 self._attach(int(record["peer"]), "gre_encap")
             underlay = int(record["underlay"])
