@@ -106,7 +106,7 @@ class Applier:
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
         secrets = await self._step("secrets", lambda: Secrets(secret_constants(plan)))
         self._secrets = secrets
-        backend = await self._step("backend", self._backend) if plan.tunnels else None
+        backend = await self._step("backend", lambda: self._found_backend(plan))
         texts = {Path(path): text for path, text in bundle.files.items()}
         if backend is None or backend.name != "kernel":
             texts.pop(NETPLAN_FILE, None)
@@ -136,10 +136,19 @@ class Applier:
         if bundle is None:
             return
         empty = bundle.plan.model_copy(update={"tunnels": [], "home": []})
-        backend = self._backend() if bundle.plan.tunnels else None
+        backend = await self._step("purge", lambda: self._found_backend(empty))
         await self._step("purge rules", lambda: self._rules(empty))
         await self._step("purge tunnels", lambda: self._stale(backend, empty))
         await self._step("purge nftables", nft.delete)
+
+    def _found_backend(self, plan: NodePlan) -> GreBackend | None:
+        try:
+            return self._backend()
+        except GreError:
+            # A node without tunnels needs none; one that had some may need it to remove them.
+            if plan.tunnels:
+                raise
+            return None
 
     def _check(self, plan: NodePlan, texts: dict[Path, str], secrets: Secrets) -> None:
         if plan.platform is not Platform.LINUX:

@@ -1,0 +1,307 @@
+"""One agent on a machine of its own: what it builds, what it refuses, what it leaves alone."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bongsu.model.node import Platform
+from bongsu.render.bundle import Bundle
+from bongsu.system.agent_client import AgentError
+from bongsu.system.run import is_same_process, start_time
+from tests.root.agent_box import PASSWORD, Box, boxes, cable, example, until, write_tree
+
+pytestmark = pytest.mark.root
+
+
+def wired(box: Box, far: Box) -> Box:
+    cable(box, "ens3", far, "far")
+    box.ip("addr add 203.0.113.10/24 dev ens3")
+    box.ip("route add default via 203.0.113.1")
+    return box
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Iterator[Box]:
+    """Seoul's machine, no agent yet."""
+    with boxes(tmp_path, "seoul", "far") as (box, far):
+        yield wired(box, far)
+
+
+@pytest.fixture
+def fresh(bare: Box) -> Box:
+    """Seoul with its bundle applied, for a test that ends it."""
+    bare.start(bare.bundle(example()["seoul"]))
+    bare.wait_ready()
+    return bare
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    with boxes(tmp_path_factory.mktemp("agent"), "shared", "far") as (box, far):
+        wired(box, far).start(box.bundle(example()["seoul"]))
+        box.wait_ready()
+        yield box
+
+
+@pytest.fixture
+def seoul(shared: Box) -> Box:
+    """Seoul with its bundle applied, whatever the test before did with it."""
+    shared.client.call("apply", bundle="/run/bundle")
+    return shared
+
+
+def kernel_state(box: Box) -> str:
+    """What netlink and nft say, without what moves by itself."""
+    parts = [
+        box.text("ip", "-o", "link"),
+        box.text("ip", "-o", "addr").replace(" tentative", ""),
+        box.text("ip", "rule"),
+        box.text("nft", "-s", "list", "ruleset"),
+    ]
+    return "\n".join(parts)
+
+
+def test_a_bundle_becomes_a_node(seoul: Box) -> None:
+    status = seoul.client.call("status")
+    plan = example()["seoul"]
+    assert (status["node"], status["plan"]) == ("seoul", plan.digest())
+    (tunnel,) = status["tunnels"]
+    assert (tunnel["name"], tunnel["key"], tunnel["mtu"]) == ("gre-seoul", 1, 1472)
+    (daemon,) = status["daemons"]
+    assert daemon["running"]
+    assert {session["name"] for session in status["bgp"]} == {
+        "external_vultr",
+        "internal4_gre_seoul",
+    }
+    assert "10.99.1.1/24" in seoul.ip("-o addr show dev gre-seoul")
+    assert "table inet bongsu" in seoul.text("nft", "list", "tables")
+    # The blackhole of last resort: nothing may leave again while no tunnel lives.
+    until(lambda: "blackhole 103.178.34.0/23" in seoul.ip("route"), "no blackhole route")
+    assert seoul.ip("-o addr show dev ens3").count("inet ") == 1
+
+
+def test_secrets_stay_in_one_file(seoul: Box) -> None:
+    secrets = seoul.home / "etc" / "bird" / "bongsu-secrets.conf"
+    assert secrets.stat().st_mode & 0o777 == 0o640
+    holders = [
+        path
+        for top in (seoul.home / "etc", seoul.home / "run", seoul.home / "agent.err")
+        for path in ([top] if top.is_file() else top.rglob("*"))
+        if path.is_file() and PASSWORD in path.read_text(errors="replace")
+    ]
+    assert holders == [secrets]
+
+
+def test_bird_has_real_time_priority(seoul: Box) -> None:
+    pid = seoul.outside(seoul.client.call("status")["daemons"][0]["pid"])
+    assert os.sched_getscheduler(pid) == os.SCHED_FIFO
+
+
+def test_the_same_bundle_again_changes_nothing(seoul: Box) -> None:
+    def bird() -> Any:
+        status = seoul.client.call("status")
+        sessions = [(session["name"], session["since"]) for session in status["bgp"]]
+        return status["daemons"][0]["pid"], sessions
+
+    before, daemon = kernel_state(seoul), bird()
+    inodes = {path: path.stat().st_ino for path in (seoul.home / "etc").rglob("*.conf")}
+    report = seoul.client.call("apply", bundle="/run/bundle")
+    assert report["changes"] == []
+    assert kernel_state(seoul) == before
+    assert bird() == daemon
+    assert {path: path.stat().st_ino for path in inodes} == inodes
+
+
+def test_a_change_reaches_bird_without_a_restart(seoul: Box) -> None:
+    def slower(data: dict[str, Any]) -> None:
+        data["tunnels"]["gre-seoul"]["bfd"] = {"interval_ms": 50, "multiplier": 4}
+
+    pid = seoul.client.call("status")["daemons"][0]["pid"]
+    report = seoul.client.call("apply", bundle=seoul.bundle(example(slower)["seoul"], "slower"))
+    assert "wrote /etc/bird/bird.conf" in report["changes"]
+    assert [change for change in report["changes"] if change.startswith("bird: ")]
+    assert seoul.client.call("status")["daemons"][0]["pid"] == pid
+
+
+def test_what_the_plan_no_longer_names_goes(seoul: Box) -> None:
+    def without(data: dict[str, Any]) -> None:
+        del data["tunnels"]["gre-seoul"]
+        data["nodes"]["seoul"]["announce"] = []
+
+    plan = example(without)["seoul"]
+    report = seoul.client.call("apply", bundle=seoul.bundle(plan, "without"))
+    assert "removed tunnel gre-seoul" in report["changes"]
+    assert "gre-seoul" not in seoul.ip("-o link")
+    assert seoul.client.call("status")["tunnels"] == []
+
+
+def test_a_table_that_somebody_changed_is_put_right(seoul: Box) -> None:
+    seoul.text("nft", "flush", "chain", "inet", "bongsu", "outer")
+    report = seoul.client.call("apply", bundle="/run/bundle")
+    assert report["changes"] == ["loaded the nftables table"]
+
+
+def test_bird_comes_back(seoul: Box) -> None:
+    inner = seoul.client.call("status")["daemons"][0]["pid"]
+    os.kill(seoul.outside(inner), signal.SIGKILL)
+
+    def back() -> bool:
+        daemon = seoul.client.call("status")["daemons"][0]
+        return bool(daemon["running"] and daemon["pid"] != inner)
+
+    until(back, "BIRD did not come back")
+    down, up = seoul.events("daemon")[-2:]
+    assert (down["cause"], down["details"]["state"]) == ("ended: SIGKILL", "down")
+    assert up["details"]["state"] == "up"
+
+
+BROKEN = {
+    "manifest.json": "bundle differs from its manifest",
+    "root/etc/bird/bird.conf": "changed: root/etc/bird/bird.conf",
+    "root/etc/nftables.d/60-bongsu.nft": "changed: root/etc/nftables.d/60-bongsu.nft",
+    "root/etc/cron.d/evil": "extra: root/etc/cron.d/evil",
+}
+
+
+def test_broken_bundles_are_refused_with_nothing_changed(seoul: Box) -> None:
+    before = kernel_state(seoul)
+    files = {path: path.read_bytes() for path in (seoul.home / "etc").rglob("*") if path.is_file()}
+    for number, (where, message) in enumerate(BROKEN.items()):
+        name = f"broken{number}"
+        seoul.bundle(example()["seoul"], name)
+        target = seoul.home / "run" / name / where
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("a") as file:
+            file.write(" ")
+        with pytest.raises(AgentError, match=message) as caught:
+            seoul.client.call("apply", bundle=f"/run/{name}")
+        assert caught.value.kind == "refused"
+    assert kernel_state(seoul) == before
+    after = {path: path.read_bytes() for path in (seoul.home / "etc").rglob("*") if path.is_file()}
+    assert after == files
+    assert seoul.client.call("status")["plan"] == example()["seoul"].digest()
+
+
+def test_another_platforms_bundle_is_refused(bare: Box) -> None:
+    plan = example()["seoul"].model_copy(update={"platform": Platform.PFSENSE})
+    write_tree(Bundle(plan, {}), bare.home / "run" / "bundle")
+    bare.start("/run/bundle")
+    assert bare.wait_end() == 1
+    assert "pfsense" in bare.errors()
+
+
+def test_a_missing_secret_stops_everything(bare: Box) -> None:
+    def other(data: dict[str, Any]) -> None:
+        data["nodes"]["seoul"]["bgp"]["neighbors"]["vultr"]["password"] = "env:NOT_HERE"
+
+    before = kernel_state(bare)
+    bare.start(bare.bundle(example(other)["seoul"]))
+    assert bare.wait_end() == 1
+    assert "env:NOT_HERE: not in the agent's environment" in bare.errors()
+    assert kernel_state(bare) == before
+    assert not list((bare.home / "etc").rglob("*bongsu*"))
+
+
+def test_sigterm_ends_every_process(fresh: Box) -> None:
+    pids = [(pid, start_time(pid)) for pid in fresh.processes()]
+    assert len(pids) >= 3  # PID 1, the agent, BIRD
+    fresh.terminate()
+    assert fresh.wait_end() == 0
+    assert not [pid for pid, started in pids if started and is_same_process(pid, started)]
+    # The data plane stays for the next agent.
+    assert "gre-seoul" in fresh.ip("-o link")
+
+
+def test_purge_takes_everything_away(fresh: Box) -> None:
+    fresh.client.call("stop", purge=True)
+    assert fresh.wait_end() == 0
+    assert "gre-seoul" not in fresh.ip("-o link")
+    assert "bongsu" not in fresh.text("nft", "list", "tables")
+
+
+def test_orphans_are_reaped(seoul: Box) -> None:
+    init = next(
+        pid
+        for pid in seoul.processes()
+        if Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split()[1:2] == ["1"]
+    )
+    # A child of a child that ends first is given to PID 1.
+    seoul.text(
+        "nsenter", f"--target={init}", "--pid", "--mount", "sh", "-c", "(sleep 0.1 &) ; exit 0"
+    )
+
+    def zombies() -> list[int]:
+        return [
+            pid
+            for pid in seoul.processes()
+            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
+        ]
+
+    until(lambda: not zombies(), "a zombie was left")
+
+
+def test_a_new_agent_adopts_bird_of_a_killed_one(bare: Box) -> None:
+    bare.start(bare.bundle(example()["seoul"]), pid_namespace=False)
+    bare.wait_ready()
+    status = bare.client.call("status")
+    before = kernel_state(bare)
+    os.kill(status["pid"], signal.SIGKILL)
+    bare.wait_end()
+    bare.start("/run/bundle", pid_namespace=False)
+    bare.wait_ready()
+    again = bare.client.call("status")
+    daemon = again["daemons"][0]
+    assert daemon["adopted"]
+    assert daemon["pid"] == status["daemons"][0]["pid"]
+    assert [(s["name"], s["since"]) for s in again["bgp"]] == [
+        (s["name"], s["since"]) for s in status["bgp"]
+    ]
+    assert kernel_state(bare) == before
+    os.kill(daemon["pid"], signal.SIGKILL)
+    until(
+        lambda: bare.client.call("status")["daemons"][0]["restarts"] == 1,
+        "an adopted BIRD did not come back",
+    )
+
+
+def test_a_second_agent_is_refused(bare: Box) -> None:
+    bare.start(bare.bundle(example()["seoul"]), pid_namespace=False)
+    bare.wait_ready()
+    first = bare.process
+    # Another mount namespace, the same /run: as two services on one machine would be.
+    bare.start("/run/bundle", pid_namespace=False)
+    assert bare.wait_end() == 3
+    assert "another agent works" in bare.errors()
+    bare.process = first
+    assert bare.client.call("status")["node"] == "seoul"
+
+
+REQUESTS = [
+    (b"\n", "malformed"),
+    (b"[]\n", "malformed"),
+    (b"{}\n", "malformed"),
+    (b"\xff\xfe\n", "malformed"),
+    (b"[" * 50000 + b"\n", "malformed"),
+    (b'{"request": "format-disk"}\n', "unknown-request"),
+    (b'{"request": "apply", "bundle": 7}\n', "malformed"),
+    (b'{"request": "apply", "bundle": "relative"}\n', "malformed"),
+    (b'{"request": "events", "since": "x"}\n', "malformed"),
+    (b'{"request": "' + b"x" * 70000 + b'"}\n', "too-long"),
+]
+
+
+def test_malformed_requests_cost_an_answer_only(seoul: Box) -> None:
+    for line, kind in REQUESTS:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(seoul.client.path))
+            client.sendall(line)
+            answer = json.loads(client.makefile().readline())
+        assert (answer["ok"], answer["error"]["kind"]) == (False, kind), line[:40]
+    assert seoul.client.path.stat().st_mode & 0o777 == 0o600
+    assert seoul.client.call("status")["node"] == "seoul"
