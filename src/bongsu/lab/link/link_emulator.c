@@ -86,6 +86,14 @@ static const char *fail(const char *format, ...)
 	return text;
 }
 
+static bool printable(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	return true;
+}
+
 static bool number(const char *text, uint64_t min, uint64_t max, uint64_t *value)
 {
 	uint64_t v = 0;
@@ -379,8 +387,8 @@ static void client_read(struct source *c)
 		error = fail("a command has at most %d bytes", LINE_SIZE);
 	else if (message.msg_flags & MSG_CTRUNC)
 		error = "at most two file descriptors";
-	else if (memchr(line, 0, (size_t)len))
-		error = "a NUL in a command";
+	else if (!printable(line, (size_t)len))
+		error = "a command is printable ASCII";
 	else
 		error = command(line, fds, payload, sizeof(payload));
 	for (int i = 0; i < 2; i++)

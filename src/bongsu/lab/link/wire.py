@@ -148,10 +148,9 @@ class Wire:
     def stats(self, name: str) -> LinkStats:
         """Counted by the ports; `lost` has netem's loss and what did not fit its queue."""
         with self._lock, _told(name):
-            ends = [self._index(_device(end, name)) for end in "ab"]
             if self._index(_device("w", name)) is None:
                 raise LinkError(f"no link {name}")
-            links = [None if index is None else self._ip.get_links(index)[0] for index in ends]
+            links = [self._link(_device(end, name)) for end in "ab"]
             gone = "".join(end for end, link in zip("ab", links, strict=True) if link is None)
             up = [bool(link["flags"] & _IFF_UP) for link in links if link is not None]
             return LinkStats(
@@ -216,6 +215,15 @@ class Wire:
     def _index(self, device: str) -> int | None:
         found = self._ip.link_lookup(ifname=device)
         return int(found[0]) if found else None
+
+    def _link(self, device: str) -> Any:
+        index = self._index(device)
+        try:
+            return None if index is None else self._ip.get_links(index)[0]
+        except NetlinkError as error:
+            if error.code != errno.ENODEV:
+                raise
+            return None  # it went with the namespace of its other side just now
 
     def _ports(self, name: str) -> tuple[int, int]:
         a, b = (self._index(_device(end, name)) for end in "ab")
