@@ -2,7 +2,7 @@
 
 Everything that can be refused is refused before anything is touched: hashes, secrets, platform, and
 the daemons' own parsers on the very text that will be loaded. Then, in this order: files; nftables
-(before forwarding, so that it never stands open); sysctl; tunnels; addresses; rules; BIRD;
+(before forwarding, so that it never stands open); sysctl; tunnels with their addresses; rules; BIRD;
 keepalives; and last what the plan no longer names. A step that fails later leaves what was done,
 says so, and may be repeated.
 
@@ -32,7 +32,7 @@ from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
 from bongsu.render.bird import secret_constants
 from bongsu.render.bundle import Bundle, BundleError
-from bongsu.system import files, nft, routes, sysctl
+from bongsu.system import files, nft, rules, sysctl
 from bongsu.system.daemons.bird import CONFIG, SECRETS, USER, Bird
 from bongsu.system.daemons.birdctl import BirdError
 from bongsu.system.gre.base import GreBackend, GreError
@@ -119,7 +119,6 @@ class Applier:
         await self._step("sysctl", lambda: self._sysctl(s for s in settings if not s.interface))
         await self._step("tunnels", lambda: self._tunnels(backend, plan))
         await self._step("interfaces", lambda: self._sysctl(s for s in settings if s.interface))
-        await self._step("addresses", lambda: self._addresses(plan))
         await self._step("rules", lambda: self._rules(plan))
         await self._async_step("bird", self._daemon(CONFIG in texts))
         await self._async_step("keepalive", self._watch(backend, plan))
@@ -222,14 +221,9 @@ class Applier:
                 backend.set_line(tunnel.name, True)
                 self._change(f"line protocol of {tunnel.name} up: no keepalive")
 
-    def _addresses(self, plan: NodePlan) -> None:
-        wanted = {tunnel.name: list(tunnel.addresses) for tunnel in plan.tunnels}
-        for verb, name, address in routes.set_addresses(wanted):
-            self._change(f"address {verb} {address} dev {name}")
-
     def _rules(self, plan: NodePlan) -> None:
-        wanted = routes.reply_rules((item.prefix for item in plan.home), plan.reply_table)
-        added, removed = routes.set_rules(wanted)
+        wanted = rules.reply_rules((item.prefix for item in plan.home), plan.reply_table)
+        added, removed = rules.set_rules(wanted)
         if added or removed:
             self._change(f"policy rules: {len(added)} added, {len(removed)} removed")
 

@@ -27,12 +27,12 @@ def run_agent(
     # Late: PID 1 stays small, and so does a command line that never runs an agent.
     from bongsu.agent.agent import Agent, AgentBusyError, Options
     from bongsu.agent.apply import ApplyError
-    from bongsu.system.gre.ebpf import EbpfBackend
+    from bongsu.system.gre import choose_backend
 
     options = Options(bundle, state_dir, purge, ready_fd, sys.stderr)
 
     async def main() -> None:
-        await Agent(options, EbpfBackend).run()
+        await Agent(options, lambda: choose_backend(backend)).run()
 
     try:
         asyncio.run(main())

@@ -1,26 +1,23 @@
-"""Addresses of tunnel interfaces and policy rules, by netlink, in the caller's network namespace.
+"""Policy rules, by netlink, in the caller's network namespace.
 
-Rules of ours carry the rule protocol number 103 (FRA_PROTOCOL, fib_rules.h), so that stale ones are
-found and nobody else's are touched. Addresses are only ever changed on interfaces that the caller
-names as its own. Both functions compare first and change only what differs.
+Ours carry the rule protocol number 103 (FRA_PROTOCOL, linux/fib_rules.h), so that stale ones are
+found again and nobody else's are ever touched. What stands already is left alone.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_interface, ip_network
-from typing import Any, Literal
+from ipaddress import ip_network
+from typing import Any
 
 from pyroute2 import IPRoute
 
-from bongsu.model.base import Interface, Prefix
+from bongsu.model.base import Prefix
 
 RULE_PROTOCOL = 103
 _FAMILY = {4: 2, 6: 10}
 _EVERY_SOURCE = {4: "0.0.0.0", 6: "::"}  # noqa: S104  a prefix, nothing is bound to it
 _MAIN_TABLE = 254
 _LOOKUP, _UNREACHABLE = 1, 7
-_SCOPE_LINK = 253
-_NODAD = 0x02
 
 
 @dataclass(frozen=True)
@@ -69,51 +66,6 @@ def set_rules(wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
         for rule in removed:
             ip.rule("del", **_arguments(rule))
     return added, removed
-
-
-def set_addresses(
-    wanted: dict[str, list[Interface]],
-) -> list[tuple[Literal["add", "del"], str, Interface]]:
-    """Give each named interface exactly these addresses, and return what was changed.
-
-    Link-local addresses that the kernel made are left alone. Raises KeyError for an interface that
-    does not exist, NetlinkError when the kernel refuses.
-    """
-    changes: list[tuple[Literal["add", "del"], str, Interface]] = []
-    with IPRoute() as ip:
-        index = {link.get_attr("IFLA_IFNAME"): link["index"] for link in ip.get_links()}
-        present = _addresses(ip)
-        for name, addresses in wanted.items():
-            for address in sorted(present.get(index[name], set()) - set(addresses), key=str):
-                _address(ip, "del", index[name], address)
-                changes.append(("del", name, address))
-        if changes:
-            # With the first address of a subnet the kernel takes its others along.
-            present = _addresses(ip)
-        for name, addresses in wanted.items():
-            for address in addresses:
-                if address not in present.get(index[name], set()):
-                    _address(ip, "add", index[name], address)
-                    changes.append(("add", name, address))
-    return changes
-
-
-def _addresses(ip: Any) -> dict[int, set[Interface]]:
-    present: dict[int, set[Interface]] = {}
-    for message in ip.get_addr():
-        if message["scope"] == _SCOPE_LINK and message["family"] == _FAMILY[6]:
-            continue
-        local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
-        address = ip_interface(f"{local}/{message['prefixlen']}")
-        present.setdefault(message["index"], set()).add(address)
-    return present
-
-
-def _address(ip: Any, verb: str, index: int, address: Interface) -> None:
-    extra = {"flags": _NODAD} if address.version == 6 and verb == "add" else {}
-    ip.addr(
-        verb, index=index, address=str(address.ip), prefixlen=address.network.prefixlen, **extra
-    )
 
 
 def _rule(message: Any, family: int) -> Rule | None:
