@@ -74,7 +74,9 @@ class Wan:
         )
         for node, plan in compile_network(network).items():
             secrets = self.directory / f"{node}.secrets"
-            secrets.write_text("".join(f'define {name} = "lab";\n' for name in secret_constants(plan)))
+            secrets.write_text(
+                "".join(f'define {name} = "lab";\n' for name in secret_constants(plan))
+            )
             text = render_node(plan)["/etc/bird/bird.conf"]
             self.start(node, text.replace(SECRETS_PATH, str(secrets)))
         self.start("cloud-icn", PROVIDER.format(gateway="203.0.113.1", customer="203.0.113.10"))

@@ -12,9 +12,10 @@ from typing import TypeVar
 
 from bongsu.model.base import Address, Family, Prefix
 from bongsu.model.node import Role
-from bongsu.plan.node import ExternalPeer, InternalPeer, NodePlan
+from bongsu.plan.node import ExternalPeer, HomePrefix, InternalPeer, NodePlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render.bird.support import DEFAULT_ROUTE, FIRST_PREFERENCE, MAX_ANNOUNCED_LENGTH
+from bongsu.render.owned import Owned
 
 T = TypeVar("T")
 
@@ -96,7 +97,8 @@ class BfdGroup:
 def families(plan: NodePlan) -> list[FamilyView]:
     """The views of the families that the plan uses, IPv4 first."""
     tunnels = {tunnel.name: tunnel for tunnel in plan.tunnels}
-    views = [_family(plan, 4, tunnels), _family(plan, 6, tunnels)]
+    owned = Owned(plan.owned)
+    views = [_family(plan, 4, tunnels, owned), _family(plan, 6, tunnels, owned)]
     return [v for v in views if v.announced or v.home or v.external or v.internal]
 
 
@@ -119,10 +121,12 @@ def session_pairs(tunnel: TunnelPlan) -> list[tuple[Address, Address]]:
     ]
 
 
-def _family(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> FamilyView:
-    owned = [prefix for prefix in plan.owned if prefix.version == family]
-    announcements = [a for a in plan.announcements if _within(a.prefix, owned)]
-    home = [h for h in plan.home if _within(h.prefix, owned)]
+def _family(
+    plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan], owned: Owned
+) -> FamilyView:
+    mine = [a for a in plan.announcements if a.prefix.version == family]
+    announcements = [a for a in mine if owned.covers(a.prefix)]
+    home = [h for h in plan.home if h.prefix.version == family and owned.covers(h.prefix)]
     announced = _unique(a.prefix for a in announcements)
     choices = {a.prefix: [tunnels[t] for t in a.tunnels if t in tunnels] for a in announcements}
     internal = tuple(p for p in plan.internal if p.address.version == family)
@@ -138,7 +142,7 @@ def _family(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> F
         ranks=_ranks(choices, family),
         home=_unique(h.prefix for h in home),
         replies=_ranks({default: silent}, family) if home else (),
-        watched=_watched(plan, family, owned, tunnels),
+        watched=_watched(home, family, tunnels),
         external=tuple(p for p in plan.external if p.address.version == family),
         internal=internal,
         egress=frozenset(t.name for t in plan.tunnels if t.egress and plan.role is Role.POP),
@@ -156,15 +160,15 @@ def _ranks(choices: dict[Prefix, list[TunnelPlan]], family: Family) -> tuple[Ran
 
 
 def _watched(
-    plan: NodePlan, family: Family, owned: list[Prefix], tunnels: dict[str, TunnelPlan]
+    home: list[HomePrefix], family: Family, tunnels: dict[str, TunnelPlan]
 ) -> tuple[Watched, ...]:
     """PoPs that share a prefix with another one. A single PoP has nobody to be replaced by."""
     specifics: dict[str, list[Prefix]] = defaultdict(list)
     ways: dict[str, dict[str, TunnelPlan]] = defaultdict(dict)
-    for item in plan.home:
+    for item in home:
         carrying = [tunnels[name] for name in item.tunnels if name in tunnels]
         carrying = [t for t in carrying if _first(t.peer_addresses, family) is not None]
-        if not _within(item.prefix, owned) or len({t.peer for t in carrying}) < 2:
+        if len({t.peer for t in carrying}) < 2:
             continue
         for tunnel in carrying:
             ways[tunnel.peer][tunnel.name] = tunnel
@@ -189,18 +193,8 @@ def _first(addresses: Iterable[Address], family: int) -> Address | None:
     return next((a for a in addresses if a.version == family), None)
 
 
-def _within(prefix: Prefix, owned: list[Prefix]) -> bool:
-    return any(_covers(whole, prefix) for whole in owned)
-
-
 def _inside(prefixes: Iterable[Prefix], whole: Prefix) -> list[Prefix]:
-    return [prefix for prefix in prefixes if _covers(whole, prefix)]
-
-
-def _covers(whole: Prefix, part: Prefix) -> bool:
-    if whole.version != part.version or whole.prefixlen > part.prefixlen:
-        return False
-    return part.network_address in whole
+    return Owned([whole]).part(prefixes)
 
 
 def _unique(items: Iterable[T]) -> tuple[T, ...]:

@@ -4,7 +4,7 @@ One look-up for any number of tunnels: what a tunnel may do is an element, never
 A set that would be empty is left out, and so are the rules that would use it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 from typing import cast
@@ -12,7 +12,7 @@ from typing import cast
 from bongsu.model.base import Address, Prefix
 from bongsu.model.node import Role
 from bongsu.plan.node import NodePlan
-from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.owned import Owned
 from bongsu.render.text import address, interface, number
 
 KEY_PRESENT = 0x2000
@@ -90,42 +90,24 @@ def _outer(plan: NodePlan, family: int) -> list[NamedSet]:
 
 def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
     """Inner addresses by tunnel: who may speak out of it, what is carried, what may leave again."""
+    owned = Owned(plan.owned)
+    pop = plan.role is Role.POP
+    carried: dict[str, list[Prefix]] = {}
+    speaking: dict[str, list[Prefix]] = {}
+    leaving: dict[str, list[Prefix]] = {}
+    for t in plan.tunnels:
+        # What a tunnel brings home is a destination at the PoP's end and a source at home's.
+        carried[t.name] = owned.part(t.inner_sources if pop else t.inner_destinations)
+        speaking[t.name] = (carried[t.name] if pop else t.inner_sources) + _hosts(t.peer_addresses)
+        leaving[t.name] = carried[t.name] if pop and t.egress else []
     kind = f"type ifname . {_type(family)}"
+    home = _collapsed(owned.part(item.prefix for item in plan.home), family)
     return [
-        NamedSet(
-            f"inner{family}",
-            kind,
-            _by_tunnel(plan.tunnels, family, lambda t: t.inner_sources + _hosts(t.peer_addresses)),
-            interval=True,
-        ),
-        NamedSet(
-            f"carried{family}",
-            kind,
-            _by_tunnel(plan.tunnels, family, lambda t: carried(plan, t)),
-            interval=True,
-        ),
-        NamedSet(
-            f"egress{family}",
-            kind,
-            _by_tunnel(
-                [t for t in plan.tunnels if t.egress and plan.role is Role.POP],
-                family,
-                lambda t: t.inner_sources,
-            ),
-            interval=True,
-        ),
-        NamedSet(
-            f"home{family}",
-            f"type {_type(family)}",
-            _collapsed((item.prefix for item in plan.home), family),
-            interval=True,
-        ),
+        NamedSet(f"inner{family}", kind, _by_tunnel(speaking, family), interval=True),
+        NamedSet(f"carried{family}", kind, _by_tunnel(carried, family), interval=True),
+        NamedSet(f"egress{family}", kind, _by_tunnel(leaving, family), interval=True),
+        NamedSet(f"home{family}", f"type {_type(family)}", home, interval=True),
     ]
-
-
-def carried(plan: NodePlan, tunnel: TunnelPlan) -> list[Prefix]:
-    """The prefixes that a tunnel brings home: destinations at the PoP's end, sources at home's."""
-    return tunnel.inner_sources if plan.role is Role.POP else tunnel.inner_destinations
 
 
 def _control(plan: NodePlan, family: int) -> list[NamedSet]:
@@ -181,24 +163,17 @@ def _mss(plan: NodePlan, family: int) -> NamedSet:
         tuple(
             f"{_if(t.name)} : {number(t.mtu - header)}"
             for t in plan.tunnels
-            if any(a.version == family for a in t.addresses) or carried_in(plan, t, family)
+            if any(p.version == family for p in t.inner_sources + t.inner_destinations)
         ),
         kind="map",
     )
 
 
-def carried_in(plan: NodePlan, tunnel: TunnelPlan, family: int) -> bool:
-    """Whether the tunnel carries a prefix of the family."""
-    return any(prefix.version == family for prefix in carried(plan, tunnel))
-
-
-def _by_tunnel(
-    tunnels: Iterable[TunnelPlan], family: int, prefixes: Callable[[TunnelPlan], list[Prefix]]
-) -> tuple[str, ...]:
+def _by_tunnel(prefixes: dict[str, list[Prefix]], family: int) -> tuple[str, ...]:
     return tuple(
-        f"{_if(tunnel.name)} . {prefix}"
-        for tunnel in tunnels
-        for prefix in _collapsed(prefixes(tunnel), family)
+        f"{_if(tunnel)} . {prefix}"
+        for tunnel, of_tunnel in prefixes.items()
+        for prefix in _collapsed(of_tunnel, family)
     )
 
 
