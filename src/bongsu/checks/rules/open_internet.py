@@ -5,17 +5,13 @@ from collections.abc import Iterator
 from bongsu.checks.address import is_public
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
-from bongsu.plan.compile import outer_addresses
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Tunnels with a public outer address without `insecure: true`."""
-    for name, tunnel in scene.network.tunnels.items():
-        if tunnel.insecure:
-            continue
-        outer = outer_addresses(scene.network, tunnel)
-        if any(is_public(address) for address in outer.values()):
-            ends = " and ".join(str(address) for address in outer.values())
+    for name, line in scene.lines.items():
+        if not line.tunnel.insecure and any(is_public(ip) for ip in line.outer.values()):
+            ends = " and ".join(str(address) for address in line.outer.values())
             yield Finding(
                 "SEC001",
                 Severity.ERROR,

@@ -1,0 +1,53 @@
+"""ADR004: two ends of a tunnel that do not share a network."""
+
+from collections.abc import Iterator
+
+from bongsu.checks.finding import Finding, Severity
+from bongsu.checks.scene import Scene
+from bongsu.model.base import Interface
+from bongsu.model.tunnel import Tunnel
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Inside addresses of every tunnel, family by family; the first of each is the session's."""
+    for name, tunnel in scene.network.tunnels.items():
+        for words, hint in _wrong(tunnel):
+            yield Finding("ADR004", Severity.ERROR, ("tunnels", name, "ends"), words, hint)
+
+
+def _wrong(tunnel: Tunnel) -> Iterator[tuple[str, str]]:
+    (one, first), (other, second) = tunnel.ends.items()
+    for family in (4, 6):
+        a = next((ip for ip in first.addresses if ip.version == family), None)
+        b = next((ip for ip in second.addresses if ip.version == family), None)
+        if a is None and b is None:
+            continue
+        if a is None or b is None:
+            lacking, given = (one, b) if a is None else (other, a)
+            network = "" if given is None else f" of {given.network}"
+            yield (
+                f"only one end has an IPv{family} address inside",
+                f"give {lacking} an address{network}",
+            )
+        elif a.ip == b.ip:
+            yield f"both ends are {a.ip}", f"two addresses of {a.network}"
+        elif a.network != b.network:
+            yield (
+                f"{one} is in {a.network} and {other} in {b.network}: neither end finds the other",
+                f"an address of {a.network} at {other}",
+            )
+        else:
+            for node, address in ((one, a), (other, b)):
+                if _no_host(address):
+                    yield (
+                        f"{address.ip} at {node} is the first or last address of "
+                        f"{address.network}, which no host can have",
+                        "one in between",
+                    )
+
+
+def _no_host(address: Interface) -> bool:
+    network = address.network
+    if network.version == 6 or network.prefixlen >= 31:
+        return False
+    return address.ip in (network.network_address, network.broadcast_address)
