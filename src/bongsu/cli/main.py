@@ -4,6 +4,7 @@ Exit codes: 0 all is well, 1 findings or failure, 2 wrong usage. Modules that ta
 imported by the verbs that need them.
 """
 
+import signal
 import sys
 
 import typer
@@ -33,6 +34,9 @@ app.add_typer(agent.app, name="agent")
 
 def run() -> None:
     """Entry point of the `bongsu` program."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # leave by the ordinary way, so that a lab is taken down
+        signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
         app()
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -70,18 +71,21 @@ def run_survey(
 
 def table(result: Survey) -> Table:
     """The survey as a table."""
-    view = Table(title=f"{result.target} from everywhere", title_justify="left")
-    view.add_column("From")
-    view.add_column("AS", justify="right")
-    view.add_column("PoP")
-    view.add_column("Loss%", justify="right")
+    view = Table(
+        title=f"{result.target} from everywhere",
+        title_justify="left",
+        pad_edge=False,
+        box=box.SIMPLE_HEAD,
+    )
+    view.add_column("From", no_wrap=True)
+    view.add_column("PoP", no_wrap=True)
+    view.add_column("Loss%", justify="right", no_wrap=True)
     for heading in ("Snt", "Min", "Avg", "Max", "StDev"):
-        view.add_column(heading, justify="right")
+        view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("AS path", overflow="fold")
     for look in result.looks:
         view.add_row(
             look.vantage,
-            str(look.asn),
             look.pop or "[red]none[/]",
             _loss(look),
             str(look.sent),

@@ -54,6 +54,9 @@ def _tunnels_missing(lab: Lab) -> Iterator[str]:
         except AgentError as error:
             yield f"{node}: {error}"
             continue
+        for session in status["bgp"]:
+            if not session["established"]:
+                yield f"{node}: BGP session {session['name']} is {session['info'] or session['state']}"
         seen = {tunnel["name"]: tunnel for tunnel in status["tunnels"]}
         for tunnel in plan.tunnels:
             state = seen.get(tunnel.name, {})

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import link_spec, start_one_node
-from bongsu.lab.link.emulator import Emulator
+from bongsu.lab.link.links import Links
 from bongsu.lab.member import end_inhabitants, inhabitants
 from bongsu.lab.state import LabError, read_record, update_record
 from bongsu.lab.topology import Cable
@@ -90,9 +90,9 @@ def _cables(lab: Lab, where: str) -> list[Cable]:
     return found
 
 
-def _each_link(lab: Lab, where: str, act: Callable[[Emulator, str], int]) -> int:
+def _each_link(lab: Lab, where: str, act: Callable[[Links, str], int]) -> int:
     cables = _cables(lab, where)
-    links = Emulator.connect(lab.paths.emulator)
+    links = Links.connect(lab.paths.emulator, lab.paths.closet)
     try:
         return max(act(links, cable.name) for cable in cables)
     finally:
@@ -128,7 +128,7 @@ def _revive_node(lab: Lab, node: str) -> None:
         return
     make_namespace(lab.paths.netns(node))
     cables = _cables(lab, node)
-    links = Emulator.connect(lab.paths.emulator)
+    links = Links.connect(lab.paths.emulator, lab.paths.closet)
     try:
         links.remove([cable.name for cable in cables])
         links.create([link_spec(cable, lab.paths) for cable in cables])

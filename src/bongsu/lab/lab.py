@@ -1,9 +1,9 @@
 """A lab that is up, seen from outside: who is in it, what its routers and agents say."""
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
-from typing import Any
 
 from bongsu.lab.state import LabError, LabPaths, lab_names, read_record
 from bongsu.lab.topology import Topology, build_topology
@@ -14,6 +14,7 @@ from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
 from bongsu.system.agent_client import AgentClient
 from bongsu.system.daemons.birdctl import BirdControl, BirdError
+from bongsu.system.run import run
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,22 @@ class Lab:
                 return tuple(int(word) for word in value.split() if word.isdigit())
         return ()
 
-    def tunnel_packets(self) -> dict[str, int]:
-        """Packets that each PoP has sent into its tunnels so far, by its own counters."""
-        return {pop: sum(_tx(entry) for entry in self._counters(pop)) for pop in self.pops()}
+    def entered(self) -> dict[str, int]:
+        """Packets that came in from the Internet and went into a tunnel, as each PoP counts them.
 
-    def _counters(self, node: str) -> list[dict[str, Any]]:
-        return list(self.agent(node).call("counters").values())
+        A PoP that does not answer is left out.
+        """
+        found: dict[str, int] = {}
+        for pop in self.pops():
+            answer = run(
+                ["nft", "-j", "list", "counter", "inet", "bongsu", "entered"],
+                netns=self.paths.netns(pop),
+                check=False,
+            )
+            if answer.returncode == 0:
+                entries = json.loads(answer.stdout)["nftables"]
+                found[pop] = sum(e["counter"]["packets"] for e in entries if "counter" in e)
+        return found
 
     @cached_property
     def _pop_addresses(self) -> dict[Address, str]:
@@ -109,10 +120,6 @@ class Lab:
             for tunnel in plan.tunnels:
                 found.update({address.ip: name for address in tunnel.addresses})
         return found
-
-
-def _tx(entry: dict[str, Any]) -> int:
-    return int(entry["tx_packets"])
 
 
 def the_lab(name: str | None) -> str:

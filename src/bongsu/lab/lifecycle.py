@@ -4,13 +4,14 @@ A record is on disk before anything is made; every exit but success removes what
 included; and what a killed raiser left is removed by the next start of any lab.
 """
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from bongsu.lab.converge import agents_missing, unsettled
 from bongsu.lab.lab import Lab
-from bongsu.lab.link.emulator import Emulator
+from bongsu.lab.link.links import Links
 from bongsu.lab.link.spec import LinkSpec
 from bongsu.lab.member import end_inhabitants, inhabitants, start_node, start_router, write_bundle
 from bongsu.lab.state import (
@@ -36,6 +37,8 @@ AGENT_WAIT_S = 60.0
 SETTLE_WAIT_S = 45.0
 """BGP connect delays (1 to 5 s) and a retry; beyond that something is wrong, and is said."""
 POLL_S = 0.02
+NAME_LENGTH = 24
+"""With a member's 31 characters it makes the name of a namespace, 64 characters at most."""
 
 Progress = Callable[[str], None]
 
@@ -54,7 +57,12 @@ def raise_lab(
     `keep` leaves it up after this process; otherwise it is this process's, and a leftover when the
     process is gone. Raises LabError (nothing is left then), or what the parts raise.
     """
-    name = name or network.name
+    name = network.name[:NAME_LENGTH].rstrip("-") if name is None else name
+    if not re.fullmatch(rf"[a-z][a-z0-9-]{{0,{NAME_LENGTH - 1}}}", name):
+        raise LabError(
+            f"{name!r} is no name for a lab",
+            hint=f"lower case, digits and hyphens, {NAME_LENGTH} characters at most",
+        )
     sweep(progress)
     lab = Lab.of(name, network)
     with locked(name):
@@ -132,11 +140,11 @@ def _build(lab: Lab, progress: Progress) -> None:
     topology, paths = lab.topology, lab.paths
     progress(f"making {len(topology.members())} namespaces and {len(topology.cables)} links")
     make_namespaces(topology, paths)
-    emulator = Emulator.start(paths.emulator)
+    links = Links.start(paths.emulator, paths.closet)
     try:
-        emulator.create([link_spec(cable, paths) for cable in topology.cables.values()])
+        links.create([link_spec(cable, paths) for cable in topology.cables.values()])
     finally:
-        emulator.close()
+        links.close()
     configure_ports(topology, paths, topology.routers)
     for segment in topology.segments:
         make_segment(segment, paths)
@@ -181,7 +189,7 @@ def _remove(name: str) -> None:
         update_record(name, phase="removing")
     # Nothing of a lab is worth a goodbye: agents and daemons are ended at once.
     end_inhabitants(members, grace_s=0.0)
-    Emulator.end(paths.emulator)
+    Links.end(paths.emulator, paths.closet)
     for member in members:
         netns.remove(member)
     forget(name)

@@ -88,6 +88,11 @@ class LabPaths:
         """State directory of the link emulator."""
         return self.root / "emulator"
 
+    @property
+    def closet(self) -> str:
+        """The namespace in which links that the kernel carries have their middle."""
+        return self.netns("_links")
+
     def router(self, name: str, suffix: str) -> Path:
         """A file of an AS router: `conf`, `ctl` (control socket) or `log`."""
         return self.root / "routers" / f"{name}.{suffix}"

@@ -7,6 +7,7 @@ and RFC 9637's 3fff::/20), so that they never meet those of the network. No I/O 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
+from itertools import count
 from typing import Literal
 
 from bongsu.model.base import Address, Family, Interface, Prefix
@@ -320,11 +321,12 @@ class _Builder:
                     )
 
     def _segments(self) -> Iterator[Segment]:
+        number = count()
         for name, plan in self.plans.items():
             for interface in plan.interfaces:
                 if interface.role == "lan":
                     yield Segment(
-                        name=f"lan-{name}-{interface.name}",
+                        name=f"_lan{next(number)}",
                         node=name,
                         interface=interface.name,
                         addresses=tuple(interface.addresses),

@@ -14,7 +14,9 @@ from bongsu.model.base import Address
 
 PROBES = 20
 PROBE_INTERVAL_S = 0.02
-SETTLE_S = 20.0
+OUTAGE_LIMIT_S = 30.0
+"""An outage that lasts so long is not over."""
+SETTLE_S = 30.0
 """After a fault is healed: BGP sessions need their connect delays to come back."""
 
 
@@ -130,7 +132,7 @@ def _outage(lab: Lab, assertion: Outage) -> Verdict:
 
     try:
         try:
-            outage = measure(sources(lab, target, names), inject)
+            outage = measure(sources(lab, target, names), inject, limit_s=OUTAGE_LIMIT_S)
         except ServiceNotWholeError as error:
             return Verdict(False, title(assertion), [str(error)])
         passed = outage.recovered and outage.worst_ms <= assertion.max_ms

@@ -1,7 +1,7 @@
 """One look at a target from every vantage point: loss, RTT, AS path, and the PoP that was entered.
 
 Which PoP was entered is proved twice: the path shows a router whose address belongs to the PoP, and
-the PoP's own tunnel counters grow by at least what was sent that way.
+the PoP's own counter of packets that entered grows by what was sent that way.
 """
 
 from collections.abc import Callable
@@ -47,9 +47,9 @@ class Survey:
     target: Address
     looks: tuple[Look, ...]
     counted: dict[str, int]
-    """Packets each PoP sent into its tunnels during the survey, by its own counters."""
+    """Packets that entered each PoP for its tunnels during the survey, by the PoP's own counter."""
     proved: bool
-    """For each PoP, counters account for every probe that was answered through it."""
+    """Each PoP counted every probe that was answered by way of it."""
 
 
 def sources(lab: Lab, target: Address, vantages: list[str] | None = None) -> list[Source]:
@@ -81,12 +81,12 @@ def survey(
 ) -> Survey:
     """Probe the target `count` times from every vantage point, then walk the paths."""
     probe = sources(lab, target, vantages)
-    before = lab.tunnel_packets()
+    before = lab.entered()
     pinger = Pinger(probe, interval_s, count).start()
     while pinger.running(0.1):
         progress(pinger.done())
     series = pinger.wait()
-    after = lab.tunnel_packets()
+    after = lab.entered()
     paths = trace(probe)
     looks = tuple(_look(lab, one, path) for one, path in zip(series, paths, strict=True))
     counted = {pop: after[pop] - before.get(pop, 0) for pop in after}

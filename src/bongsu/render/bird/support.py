@@ -14,7 +14,7 @@ LAST_PREFERENCE = 1
 """Preference of what remains when nothing else does: the route that keeps packets from looping."""
 
 SPOKEN_PREFERENCE = 50000
-"""Preference of a default route learned by BGP, over those of tunnels that run none."""
+"""Preference of a default route learned by BGP, over the static ones: it can say more."""
 
 DEFAULT_ROUTE = {4: "0.0.0.0/0", 6: "::/0"}
 

@@ -68,7 +68,7 @@ class FamilyView:
     ranks: tuple[Rank, ...]
     home: tuple[Prefix, ...]
     replies: tuple[Rank, ...]
-    """Default routes by tunnels that run no BGP."""
+    """Default routes by tunnels that BFD watches, or that run no BGP."""
     watched: tuple[Watched, ...]
     external: tuple[ExternalPeer, ...]
     internal: tuple[InternalPeer, ...]
@@ -130,7 +130,9 @@ def _family(
     announced = _unique(a.prefix for a in announcements)
     choices = {a.prefix: [tunnels[t] for t in a.tunnels if t in tunnels] for a in announcements}
     internal = tuple(p for p in plan.internal if p.address.version == family)
-    silent = [t for t in plan.tunnels if plan.role is Role.HOME and t.egress and not t.bgp]
+    watched = [t for t in plan.tunnels if plan.role is Role.HOME and t.egress]
+    # BFD alone vouches for these: after an outage replies need not wait for a session to come back.
+    silent = [t for t in watched if t.bfd is not None or not t.bgp]
     silent.sort(key=lambda tunnel: -tunnel.preference)
     default = ip_network(DEFAULT_ROUTE[family])
     return FamilyView(

@@ -26,8 +26,9 @@ COUNTERS = (
     "tunnel_elsewhere",
     "into_tunnel",
     "home_leak",
+    "entered",
 )
-"""What is dropped, by reason; each is a named counter of the table."""
+"""What is dropped, by reason, and what has `entered` for a tunnel; named counters of the table."""
 
 
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
