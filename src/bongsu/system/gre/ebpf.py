@@ -19,9 +19,6 @@ from bongsu.system.gre.base import GreError, TunnelCounters
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
 
-IPV6_MIN_MTU = 1280
-"""Linux takes IPv6 off an interface whose MTU is lowered below this (RFC 8200, section 5)."""
-
 ONE_LEVEL = (
     "tx-gre-segmentation",
     "tx-gre-csum-segmentation",
@@ -146,16 +143,15 @@ class EbpfBackend:
         """
         if not self._plane.learned() and not self._lowered:
             return {}
-        changed = {}
+        changed, lowered = {}, set()
         for name, record in self._plane.tunnels().items():
             device = links.read(self._ipr, int(record["device"]))
             wanted = self._device_mtu(record)
             if links.set_mtu(self._ipr, device, wanted):
                 changed[name] = wanted
             if wanted < record["mtu"]:
-                self._lowered.add(name)
-            else:
-                self._lowered.discard(name)
+                lowered.add(name)
+        self._lowered = lowered
         return changed
 
     def close(self) -> None:
@@ -172,7 +168,8 @@ class EbpfBackend:
     def _pair(self, name: str) -> tuple[Link, Link, bool]:
         device, changed = links.find(self._ipr, name), False
         if device is None:
-            self._ipr.link("add", ifname=name, kind="veth", peer={"ifname": far(name)})
+            links.add_quiet_pair(self._ipr, name, far(name))
+            offload.set_features(name, dict.fromkeys(ONE_LEVEL, False))
             device, changed = links.find(self._ipr, name), True
         peer = links.find(self._ipr, far(name))
         if device is None or peer is None or not self._is_pair(device):
@@ -180,11 +177,6 @@ class EbpfBackend:
                 f"there is an interface {name} already, and it is no tunnel of ours",
                 f"rename or remove it: ip link show {name}",
             )
-        if changed:
-            # before either is up, so that nothing is ever sent on their own account
-            links.no_arp(self._ipr, device)
-            links.no_arp(self._ipr, peer)
-            offload.set_features(name, dict.fromkeys(ONE_LEVEL, False))
         return device, peer, changed
 
     def _is_pair(self, device: Link) -> bool:
@@ -199,7 +191,7 @@ class EbpfBackend:
         return min(learned, int(record["mtu"]))
 
     def _device_mtu(self, record: Any) -> int:
-        return max(self._path_mtu(record), min(IPV6_MIN_MTU, int(record["mtu"])))
+        return max(self._path_mtu(record), min(links.IPV6_MIN_MTU, int(record["mtu"])))
 
 
 def far(name: str) -> str:

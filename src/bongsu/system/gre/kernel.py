@@ -22,7 +22,7 @@ from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
 from bongsu.system.gre import links
 from bongsu.system.gre.base import GreError, TunnelCounters
-from bongsu.system.gre.ebpf import IPV6_MIN_MTU, record_of, underlay_of
+from bongsu.system.gre.ebpf import record_of, underlay_of
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
 
@@ -224,7 +224,7 @@ class KernelBackend:
         return min(mtu, learned - int(record["overhead"])) if learned else mtu
 
     def _device_mtu(self, record: Any) -> int:
-        return max(self._path_mtu(record), min(IPV6_MIN_MTU, int(record["mtu"])))
+        return max(self._path_mtu(record), min(links.IPV6_MIN_MTU, int(record["mtu"])))
 
 
 def driver_settings(plan: TunnelPlan, underlay: int) -> dict[str, Any]:

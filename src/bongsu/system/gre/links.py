@@ -16,8 +16,11 @@ from bongsu.model.base import Interface
 
 IFF_UP = 0x1
 IFF_NOARP = 0x80
+IFF_MULTICAST = 0x1000
 ADDRGEN_NONE = 1
 """IN6_ADDR_GEN_MODE_NONE: no link-local address, hence no solicitations of routers either."""
+IPV6_MIN_MTU = 1280
+"""Linux has no IPv6 on an interface whose MTU is lower (RFC 8200, section 5)."""
 SCOPE_LINK = 253
 ETHERNET = 1
 """ARPHRD_ETHER."""
@@ -71,10 +74,20 @@ def _link(message: Any) -> Link:
     )
 
 
-def no_arp(ipr: IPRoute, link: Link) -> None:
-    """Neither ARP nor neighbour discovery, and no address that was not asked for."""
-    ipr.link("set", index=link.index, flags=IFF_NOARP, change=IFF_NOARP)
-    no_slaac(ipr, link)
+def add_quiet_pair(ipr: IPRoute, name: str, far: str) -> None:
+    """A veth pair that says nothing on its own account, as the kernel's own tunnels do not: no ARP,
+    no neighbour discovery, no group joined that would have to be reported.
+
+    An interface joins the routers' group when IPv6 comes to it, if it has multicast then. So it is
+    born with an MTU too small for IPv6, and gets its own when its flags are right.
+    """
+    small = IPV6_MIN_MTU - 1
+    ipr.link("add", ifname=name, mtu=small, kind="veth", peer={"ifname": far, "mtu": small})
+    for each in (find(ipr, name), find(ipr, far)):
+        assert each is not None
+        ipr.link("set", index=each.index, flags=IFF_NOARP, change=IFF_NOARP | IFF_MULTICAST)
+        ipr.link("set", index=each.index, mtu=IPV6_MIN_MTU)
+        no_slaac(ipr, each)
 
 
 def no_slaac(ipr: IPRoute, link: Link) -> None:
