@@ -1,0 +1,52 @@
+"""Every code has a page, every page a code, and a page's example is what it says."""
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from bongsu.checks import codes, explain
+from tests.unit.check_helpers import check_change
+
+SECTIONS = [
+    "## What",
+    "## Why it breaks networks",
+    "## How to see it",
+    "## How to mend it",
+    "## Example",
+]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"```yaml\n(.*?)```", page, re.S)
+
+
+def test_pages_and_codes_are_the_same_set() -> None:
+    pages = {item.name.removesuffix(".md") for item in (files("bongsu.checks") / "pages").iterdir()}
+    assert pages == set(codes())
+    assert len(pages) >= 32
+
+
+@pytest.mark.parametrize("code", codes())
+def test_a_page_has_every_section(code: str) -> None:
+    page = explain(code)
+    assert page.startswith(f"# {code}: ")
+    assert re.findall(r"^## .*$", page, re.M) == SECTIONS
+    assert len(blocks(page)) == 2
+
+
+@pytest.mark.parametrize("code", codes())
+def test_the_bad_example_is_found_and_the_good_one_is_not(code: str) -> None:
+    bad, good = blocks(explain(code))
+    assert code in {finding.code for finding in check_change(bad)}
+    assert check_change(good) == []
+
+
+def test_a_code_may_be_given_in_lower_case() -> None:
+    assert explain("bgp001") == explain("BGP001")
+
+
+@pytest.mark.parametrize("name", ["", "BGP999", "../registry", "BGP001.md", "pages", "."])
+def test_what_is_no_code_has_no_page(name: str) -> None:
+    with pytest.raises(KeyError):
+        explain(name)
