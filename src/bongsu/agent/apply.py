@@ -8,12 +8,13 @@ says so, and may be repeated.
 
 The machine's own uplink and LAN addresses are never touched, and `netplan apply` is never run: live
 tunnels are the agent's. The netplan file is written only for the `kernel` backend, for boots without
-an agent; on a kernel without ip_gre it would only fail there.
+an agent, and only where netplan is installed; on a kernel without ip_gre it would only fail there.
 """
 
 import asyncio
 import hashlib
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -108,7 +109,7 @@ class Applier:
         self._secrets = secrets
         backend = await self._step("backend", lambda: self._found_backend(plan))
         texts = {Path(path): text for path, text in bundle.files.items()}
-        if backend is None or backend.name != "kernel":
+        if backend is None or backend.name != "kernel" or shutil.which("netplan") is None:
             texts.pop(NETPLAN_FILE, None)
         await self._step("check", lambda: self._check(plan, texts, secrets))
 
