@@ -74,13 +74,13 @@ def table(result: Survey) -> Table:
     view = Table(
         title=f"{result.target} from everywhere",
         title_justify="left",
-        pad_edge=False,
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     view.add_column("From", no_wrap=True)
     view.add_column("PoP", no_wrap=True)
-    view.add_column("Loss%", justify="right", no_wrap=True)
-    for heading in ("Snt", "Min", "Avg", "Max", "StDev"):
+    for heading in ("Loss%", "Snt", "Min", "Avg", "Max", "StDev"):
         view.add_column(heading, justify="right", no_wrap=True)
     view.add_column("AS path", overflow="fold")
     for look in result.looks:
@@ -99,9 +99,7 @@ def footer(result: Survey) -> str:
     """What the PoPs themselves counted."""
     counted = ", ".join(f"{pop} +{number}" for pop, number in result.counted.items())
     word = "agree" if result.proved else "DO NOT agree"
-    return (
-        f"packets the PoPs sent into their tunnels meanwhile: {counted}; paths and counters {word}"
-    )
+    return f"entered meanwhile, as the PoPs count it: {counted}; paths and counters {word}"
 
 
 def survey_dict(result: Survey) -> dict[str, object]:

@@ -40,11 +40,20 @@ def _sessions_missing(lab: Lab) -> Iterator[str]:
 
 
 def _routes_missing(lab: Lab) -> Iterator[str]:
-    announced = {item.prefix for plan in lab.plans.values() for item in plan.announcements}
+    items = [item for plan in lab.plans.values() for item in plan.announcements]
+    announced = sorted({item.prefix for item in items}, key=str)
+    specifics = sorted({more for item in items for more in item.more_specifics}, key=str)
     for vantage in lab.topology.vantages:
-        for prefix in sorted(announced, key=str):
+        for prefix in announced:
             if not lab.as_path(vantage, prefix.network_address):
                 yield f"{vantage}: no route to {prefix}"
+        try:
+            with lab.router(vantage) as bird:
+                for prefix in specifics:
+                    if bird.routes(str(prefix)):
+                        yield f"{vantage}: {prefix} is still announced in place of a lost PoP"
+        except (OSError, BirdError):
+            yield f"{vantage}: BIRD does not answer"
 
 
 def _tunnels_missing(lab: Lab) -> Iterator[str]:

@@ -158,8 +158,9 @@ def _tunnel_router(lab: Lab, tunnel: str) -> tuple[str, str]:
 
 def _silence_tunnel(lab: Lab, tunnel: str) -> int:
     namespace, rules = _tunnel_router(lab, tunnel)
-    chain = f"chain {_chain(tunnel)} {{ type filter hook forward priority -400; {rules}\n}}"
-    run(["nft", "-f", "-"], input=f"table inet {FAULT_TABLE} {{ {chain} }}\n", netns=namespace)
+    chain = f"chain {_chain(tunnel)} {{\ntype filter hook forward priority -400\n{rules}\n}}"
+    text = f"table inet {FAULT_TABLE} {{\n{chain}\n}}\n"
+    run(["nft", "-f", "-"], input=text, netns=namespace)
     return time.monotonic_ns()
 
 
