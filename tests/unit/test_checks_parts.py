@@ -1,6 +1,7 @@
 """The parts that checks are made of: the table of rules, prefix look-up, address kinds, the graph."""
 
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,14 +15,17 @@ from bongsu.intent import load_text
 from bongsu.plan.compile import compile_network
 from tests.unit.check_helpers import EXAMPLE
 
+EXAMPLES = sorted(EXAMPLE.parent.glob("*.yaml"))
+
 
 def test_codes_are_distinct_and_in_order() -> None:
     assert codes() == sorted(set(codes()))
     assert len({rule.check for rule in RULES}) == len(RULES)
 
 
-def test_the_whole_example_is_clean() -> None:
-    network = load_text(EXAMPLE.read_text(), "anycast.yaml").network
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_clean(path: Path) -> None:
+    network = load_text(path.read_text(), path.name).network
     assert run_checks(network, compile_network(network)) == []
 
 

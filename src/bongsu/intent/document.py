@@ -33,8 +33,8 @@ MAX_DEPTH = 32
 MAX_VALUES = 5_000_000
 """After aliases have been followed, so that a small file cannot unfold into a large one."""
 
-MAX_DIGITS = 40
-"""Of a number: the largest that means something here has 10."""
+MAX_DIGITS = 300
+"""Of a number: the largest that means something here has 10. Longer ones stay text."""
 
 Value: TypeAlias = Any
 """None, bool, int, float, str, list or dict with text keys."""
@@ -177,6 +177,9 @@ class _Composer:
             self._path.append(key)
             value, part = self._node(self._next(), depth)
             self._path.pop()
+            if value is None:
+                # Nothing stands there, and parsers differ in where nothing begins.
+                part = mark.line << 32 | mark.column
             if key == "<<" and event.implicit[0]:
                 merged += self._merge(event, value, part)
             elif key in values:

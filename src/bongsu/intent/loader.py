@@ -28,8 +28,11 @@ def load_text(text: str, filename: str) -> Loaded:
         # truth out of "yes", and yet an IP address out of text.
         network = Network.model_validate_json(json.dumps(document.root), strict=True)
     except ValidationError as error:
-        problems += shape_problems(error, document)
-        raise IntentError(problems) from None
+        wrong = shape_problems(error, document)
+        shapes = {problem.path for problem in wrong}
+        # What is no name at all need not be looked for.
+        wrong += [problem for problem in problems if problem.path not in shapes]
+        raise IntentError(wrong) from None
     if problems:
         raise IntentError(problems)
     return Loaded(network, document)

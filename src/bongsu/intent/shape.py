@@ -76,6 +76,12 @@ def is_secret(path: Path, value: Any) -> bool:
 
 def expected(schemas: Iterable[Schema]) -> str:
     """What is meant at a place: `a whole number from 0 to 255, or inherit`."""
+    schemas = list(schemas)
+    mappings = [schema for schema in schemas if "properties" in schema]
+    if len(mappings) > 1:
+        # Told apart by one key, as assertions are: that key is what to begin with.
+        schemas = [schema for schema in schemas if schema not in mappings]
+        schemas.append({"type": "object", "properties": {"expect": {}}})
     phrases = list(dict.fromkeys(_phrase(schema) for schema in schemas))
     if not phrases:
         return "something else"
@@ -146,9 +152,9 @@ def _bounds(schema: Schema) -> str:
         end = f"{high:g}" if isinstance(high, float) else str(high)
         return f" from {start} to {end}"
     parts = [
-        None if low is None else f"at least {start}",
+        None if low is None else f"of at least {start}",
         None if above is None else f"above {above:g}",
-        None if high is None else f"at most {high:g}",
+        None if high is None else f"of at most {high:g}",
         None if below is None else f"below {below:g}",
     ]
     text = " and ".join(part for part in parts if part)

@@ -149,8 +149,10 @@ def _size(schemas: list[dict[str, Any]], value: Any) -> str:
     high = next((s[k] for s in schemas for k in ("maxItems", "maxProperties") if k in s), None)
     if low is not None and low == high:
         return f"exactly {low} are meant here, not {count}"
+    if count == 0:
+        return "it is empty"
     if low is not None and count < low:
-        return f"at least {low} is meant here" if count == 0 else f"at least {low} are meant here"
+        return f"at least {low} are meant here, not {count}"
     return f"at most {high} are meant here, not {count}"
 
 
@@ -161,6 +163,9 @@ def _why(path: Path, value: Any, schemas: list[dict[str, Any]]) -> str | None:
     if value is None:
         return "nothing stands after the `:`"
     if isinstance(value, str):
+        words = [str(w) for s in schemas for w in (*s.get("enum", ()), s.get("const")) if w]
+        if close := difflib.get_close_matches(value, words, 1, 0.7):
+            return f"did you mean {close[0]}?"
         if "ipv4network" in formats:
             return _prefix_hint(value)
         if "ipv4interface" in formats and "/" not in value:
@@ -171,11 +176,14 @@ def _why(path: Path, value: Any, schemas: list[dict[str, Any]]) -> str | None:
             return _number_hint(str(path[-1]), value)
         if "boolean" in kinds and value.lower() in _TRUE + _FALSE:
             meant = "true" if value.lower() in _TRUE else "false"
+            if value == meant:
+                return "remove the quotes"
             return f"write {meant}; in YAML 1.2 yes, no, on and off are words"
-        words = [str(w) for s in schemas for w in (*s.get("enum", ()), s.get("const")) if w]
-        close = difflib.get_close_matches(value, words, 1)
-        return f"did you mean {close[0]}?" if close else None
-    if isinstance(value, int | float) and "string" in kinds and not formats - {None}:
+        return None
+    plain = any(
+        s.get("type") == "string" and not {"const", "enum", "format"} & s.keys() for s in schemas
+    )
+    if isinstance(value, int | float) and plain:
         return f'in quotes it is text: "{value}"'
     if isinstance(value, float) and "integer" in kinds and value.is_integer():
         return f"write {int(value)}"
@@ -187,6 +195,8 @@ def _why(path: Path, value: Any, schemas: list[dict[str, Any]]) -> str | None:
 def _number_hint(key: str, value: str) -> str | None:
     if re.fullmatch(r"[-+]?[0-9]+(\.[0-9]+)?", value):
         return "remove the quotes"
+    if match := re.fullmatch(r"AS([0-9]+)", value, re.I):
+        return f"write {match[1]}"
     if _MEASURE.match(value):
         unit = next((word for end, word in _UNITS.items() if key.endswith(end)), None)
         if unit is not None:

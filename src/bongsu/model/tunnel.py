@@ -35,7 +35,7 @@ class TunnelEnd(Model):
     addresses: Annotated[list[InterfaceField], Field(min_length=1)]
     """Inside addresses, at most one of each family is the session address (the first)."""
     interface: InterfaceName | None = None
-    """Underlay interface; without it, the node's only uplink."""
+    """Underlay interface; without it, the node's first uplink."""
     source: AddressField | None = None
     """Underlay address; without it, the first of the interface in the tunnel's outer family."""
     keepalive: Keepalive | Literal[False] | None = None

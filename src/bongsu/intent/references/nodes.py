@@ -13,12 +13,12 @@ def node_problems(parts: Parts) -> None:
             parts.say(("nodes", name), words, "give an interface `role: uplink`", key=True)
         secrets = mapping(parts.lab.get("secrets"))
         for key, neighbor in neighbors.items():
-            reference = mapping(neighbor).get("password")
-            if parts.has_lab and isinstance(reference, str) and reference.startswith("env:"):
-                if reference[4:] not in secrets:
-                    at = ("nodes", name, "bgp", "neighbors", key, "password")
-                    words = "the lab has no value for this secret"
-                    parts.say(at, words, "add a throw-away one to lab.secrets")
+            reference = str(mapping(neighbor).get("password"))
+            named = reference[4:] if reference.startswith("env:") else None
+            if parts.has_lab and named is not None and named not in secrets:
+                at = ("nodes", name, "bgp", "neighbors", key, "password")
+                words = "the lab has no value for this secret"
+                parts.say(at, words, "add a throw-away one to lab.secrets")
         for index, item in enumerate(sequence(node.get("announce"))):
             for place, tunnel in enumerate(sequence(mapping(item).get("to"))):
                 path = ("nodes", name, "announce", index, "to", place)

@@ -19,10 +19,6 @@ def tunnel_problems(parts: Parts) -> None:
                 known = parts.interfaces(node)
                 parts.want((*path, "interface"), interface, known, f"interface of {node} named")
                 continue
-            uplinks = parts.interfaces(node, "uplink")
-            if len(uplinks) != 1:
-                count = "no uplink" if not uplinks else f"{len(uplinks)} uplinks"
-                hint = "say which carries the tunnel: `interface: " + (
-                    f"{uplinks[0]}`" if uplinks else "NAME`"
-                )
-                parts.say(path, f"{node} has {count}", hint, key=True)
+            if not parts.interfaces(node, "uplink"):
+                hint = "give an interface `role: uplink`, or say which carries it: `interface:`"
+                parts.say(path, f"{node} has no uplink to carry the tunnel", hint, key=True)
