@@ -34,6 +34,19 @@ OUTER = {
 GATE = {"a": {4: "192.0.2.254", 6: "2001:db8:a::fe"}, "b": {4: "198.51.100.254", 6: "2001:db8:b::fe"}}
 INNER = {"a": {4: "10.9.0.1", 6: "fd00:9::1"}, "b": {4: "10.9.0.2", 6: "fd00:9::2"}}
 BEHIND = {4: "10.2.0.1", 6: "2001:db8:2::1"}
+MACS = {
+    device: f"02:00:00:00:00:{number:02x}"
+    for number, device in enumerate(("hh", "ha", "ua", "ra", "rb", "ub"), 1)
+}
+NEIGHBOURS = {
+    "h": (("hh", "ha", "10.1.0.1", "2001:db8:1::1"),),
+    "a": (("ha", "hh", "10.1.0.2", "2001:db8:1::2"), ("ua", "ra", "192.0.2.254", "2001:db8:a::fe")),
+    "r": (
+        ("ra", "ua", "192.0.2.1", "2001:db8:a::1"),
+        ("rb", "ub", "198.51.100.1", "2001:db8:b::1"),
+    ),
+    "b": (("ub", "rb", "198.51.100.254", "2001:db8:b::fe"),),
+}
 UNDERLAY = {"a": "ua", "b": "ub"}
 OTHER = {"a": "b", "b": "a"}
 ETH_P_ALL = 3
@@ -148,11 +161,6 @@ class World:
         self.eyes.append(Eye(self.ns(where), device))
         return self.eyes[-1]
 
-    def mac(self, where: str, device: str) -> str:
-        with netns.socket_in(self.ns(where), socket.AF_PACKET, socket.SOCK_RAW) as hand:
-            self.at(where, lambda: hand.bind((device, 0)))
-            return bytes(hand.getsockname()[4]).hex(":")
-
     def throw(self, where: str, device: str, *frames: bytes) -> None:
         """Sends frames out of an interface, as they are."""
         with netns.socket_in(self.ns(where), socket.AF_PACKET, socket.SOCK_RAW) as hand:
@@ -162,7 +170,7 @@ class World:
 
     def frames_to_b(self, *packets: Any) -> list[bytes]:
         """Outer packets (scapy) in frames that b accepts from the router."""
-        head = {"dst": self.b_mac, "src": self.rb_mac}
+        head = {"dst": MACS["ub"], "src": MACS["rb"]}
         return [bytes(Ether(**head) / packet) for packet in packets]
 
     def udp(self, where: str, family: int = 4) -> socket.socket:
@@ -205,8 +213,8 @@ class World:
         self.ip(
             "a",
             "link set lo up",
-            f"link add ua type veth peer name ra netns {r}",
-            f"link add ha type veth peer name hh netns {h}",
+            f"link add ua address {MACS['ua']} type veth peer name ra address {MACS['ra']} netns {r}",
+            f"link add ha address {MACS['ha']} type veth peer name hh address {MACS['hh']} netns {h}",
             "addr add 192.0.2.1/24 dev ua",
             "addr add 2001:db8:a::1/64 dev ua nodad",
             "addr add 10.1.0.1/24 dev ha",
@@ -217,7 +225,7 @@ class World:
         self.ip(
             "r",
             "link set lo up",
-            f"link add rb type veth peer name ub netns {b}",
+            f"link add rb address {MACS['rb']} type veth peer name ub address {MACS['ub']} netns {b}",
             "addr add 192.0.2.254/24 dev ra",
             "addr add 2001:db8:a::fe/64 dev ra nodad",
             "addr add 198.51.100.254/24 dev rb",
@@ -246,7 +254,16 @@ class World:
             "route add default via 2001:db8:1::1",
         )
         self.ip("a", "route add default via 192.0.2.254", "route add default via 2001:db8:a::fe")
-        self.b_mac, self.rb_mac = self.mac("b", "ub"), self.mac("r", "rb")
+        # New links learn IPv6 neighbours a second late: multicast waits for the carrier's news.
+        for where, neighbours in NEIGHBOURS.items():
+            self.ip(
+                where,
+                *(
+                    f"neigh replace {address} lladdr {MACS[other]} dev {own} nud permanent"
+                    for own, other, *addresses in neighbours
+                    for address in addresses
+                ),
+            )
 
     def routes_inside(self, name: str = "t") -> None:
         """h and what is behind b reach each other through the tunnel."""

@@ -22,6 +22,8 @@ ADDRGEN_NONE = 1
 IPV6_MIN_MTU = 1280
 """Linux has no IPv6 on an interface whose MTU is lower (RFC 8200, section 5)."""
 SCOPE_LINK = 253
+IFA_F_NODAD = 0x02
+"""Nobody on a tunnel to ask for duplicates; without it, daemons cannot bind for a moment."""
 ETHERNET = 1
 """ARPHRD_ETHER."""
 
@@ -131,8 +133,13 @@ def set_addresses(ipr: IPRoute, link: Link, wanted: Iterable[Interface]) -> bool
         )
     missing = [address for address in asked if address not in there]
     for address in missing:
+        six = {"flags": IFA_F_NODAD} if address.version == 6 else {}
         ipr.addr(
-            "add", index=link.index, address=str(address.ip), prefixlen=address.network.prefixlen
+            "add",
+            index=link.index,
+            address=str(address.ip),
+            prefixlen=address.network.prefixlen,
+            **six,
         )
     return bool(missing) or bool(there.difference(asked))
 
