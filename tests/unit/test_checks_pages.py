@@ -2,6 +2,7 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,15 @@ def test_a_page_has_every_section(code: str) -> None:
     assert page.startswith(f"# {code}: ")
     assert re.findall(r"^## .*$", page, re.M) == SECTIONS
     assert len(blocks(page)) == 2
+
+
+def test_the_index_lists_every_page_as_it_is() -> None:
+    index = (Path(__file__).parents[2] / "docs" / "checks" / "README.md").read_text()
+    rows = re.findall(r"^\| \[(\w+)\]\((.*)\) \| (.*) \| (.*) \|$", index, re.M)
+    assert [code for code, _link, _title, _severity in rows] == codes()
+    for code, link, title, severity in rows:
+        assert link == f"../../src/bongsu/checks/pages/{code}.md"
+        assert explain(code).startswith(f"# {code}: {title}\n\nSeverity: {severity}.\n")
 
 
 @pytest.mark.parametrize("code", codes())

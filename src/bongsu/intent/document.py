@@ -138,9 +138,7 @@ class _Composer:
         return root
 
     def _node(self, event: Any, depth: int) -> tuple[Value, Marks | int]:
-        self._values += 1
-        if self._values > MAX_VALUES:
-            self._stop(event, f"more than {MAX_VALUES} values, aliases included", None)
+        self._count(event, 1)
         kind = type(event)
         if kind is Scalar:
             mark = event.start_mark
@@ -220,8 +218,13 @@ class _Composer:
         if known is None:
             self._stop(event, f"the alias *{event.anchor} stands inside its own anchor", None)
         value, marks, size = known
-        self._values += size - 1
+        self._count(event, size - 1)
         return value, marks
+
+    def _count(self, event: Any, more: int) -> None:
+        self._values += more
+        if self._values > MAX_VALUES:
+            self._stop(event, f"more than {MAX_VALUES} values, aliases included", None)
 
     def _merge(
         self, event: Any, value: Value, part: Marks | int

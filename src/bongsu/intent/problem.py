@@ -26,6 +26,13 @@ class Problem:
     message: str
     hint: str | None = None
 
+    def __post_init__(self) -> None:
+        # Words of the file are in all of these, and a terminal obeys control characters.
+        for name in ("value", "message", "hint"):
+            text = getattr(self, name)
+            if text is not None and not text.isprintable():
+                object.__setattr__(self, name, printable(text))
+
     def text(self) -> str:
         """`FILE:LINE:COLUMN: PATH: MESSAGE`, and the hint on a line of its own."""
         where = f"{self.file}:{self.line}:{self.column}: "
@@ -54,7 +61,16 @@ def path_text(path: Path) -> str:
             parts.append(f"[{item}]")
         else:
             parts.append(f".{item}" if parts else item)
-    return "".join(parts)
+    return printable("".join(parts))
+
+
+def printable(text: str) -> str:
+    """The text on one line and without control characters, which are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def value_text(value: object) -> str:
@@ -69,8 +85,7 @@ def value_text(value: object) -> str:
         return "a list"
     text = str(value)
     # Bounded first: escaping a megabyte only to cut it is a waste.
-    cut = text[:SHOWN]
-    shown = cut.encode("unicode_escape").decode() if not cut.isprintable() else cut
+    shown = printable(text[:SHOWN])
     if isinstance(value, str):
         shown = f'"{shown}"'
     return shown + ("..." if len(text) > SHOWN else "")

@@ -79,8 +79,8 @@ def _uplinks(parts: Parts) -> None:
 
 
 def _vantages(parts: Parts) -> None:
-    owner = mapping(parts.root.get("owner")).get("asn")
-    seen: dict[Any, str] = {owner: "the owner"} if owner is not None else {}
+    owner = _asn(parts.root.get("owner"))
+    seen: dict[int, str] = {owner: "the owner"} if owner is not None else {}
     for name, transit in parts.ases.items():
         asn = _asn(transit)
         if asn is not None and asn == owner:
