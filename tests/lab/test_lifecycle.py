@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bongsu.intent import load_text
-from bongsu.lab.lifecycle import raise_lab, remove_lab, sweep
+from bongsu.lab.lifecycle import remove_lab, sweep
+from bongsu.lab.member import AGENT_BUNDLE, write_bundle
 from bongsu.lab.probe.survey import survey
 from bongsu.lab.state import LabError, LabPaths, lab_names
+from bongsu.render.bundle import Bundle
 
 from .conftest import EXAMPLES, Cli, as_json, raised, remains
 
@@ -59,11 +60,16 @@ def test_the_next_start_removes_what_a_killed_one_left(cli: Cli) -> None:
     assert remains("t-killed") == []
 
 
-def test_a_lab_that_cannot_be_raised_leaves_nothing() -> None:
-    text = EXAMPLE.read_text().replace("{SEOUL_BGP_PASSWORD: lab-only-seoul, ", "{")
-    network = load_text(text, "broken.yaml").network
-    with pytest.raises(LabError, match="SEOUL_BGP_PASSWORD"):
-        raise_lab(network, Path("broken.yaml"), text, name="t-broken", keep=False)
+def test_a_lab_that_cannot_be_raised_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def spoil(bundle: Bundle, node: str, paths: LabPaths) -> None:
+        write_bundle(bundle, node, paths)
+        if node == "tokyo":
+            file = paths.node(node) / "run" / AGENT_BUNDLE / "root" / "etc" / "bird" / "bird.conf"
+            file.write_text(file.read_text() + "# changed on its way")
+
+    monkeypatch.setattr("bongsu.lab.lifecycle.write_bundle", spoil)
+    with pytest.raises(LabError, match=r"(?s)the agent of tokyo died.*bird\.conf"):
+        raised("anycast.yaml", "t-broken")
     assert remains("t-broken") == []
 
 

@@ -22,10 +22,11 @@ app = typer.Typer(
 )
 
 LabOption = Annotated[
-    str | None, typer.Option("--lab", help="Name of the lab; not needed if only one is up.")
+    str | None,
+    typer.Option("--lab", "--name", help="Name of the lab; not needed if only one is up."),
 ]
 NameOption = Annotated[
-    str | None, typer.Option("--name", help="Name of the lab; without it, the network's.")
+    str | None, typer.Option("--name", "--lab", help="Name of the lab; without it, the network's.")
 ]
 
 
