@@ -72,7 +72,7 @@ def test_tunnel_to_uplink_needs_egress_and_never_at_home() -> None:
 
 def test_inner_sources_are_the_prefix_and_the_peer() -> None:
     assert elements(plans("anycast")["seoul"])["inner4"] == (
-        '"gre-seoul" . 10.99.1.2/32',
+        '"gre-seoul" . 10.99.1.2',
         '"gre-seoul" . 103.178.34.0/23',
     )
     assert elements(plans("anycast")["home"])["inner4"] == (

@@ -6,10 +6,10 @@ A set that would be empty is left out, and so are the rules that would use it.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import cast
 
-from bongsu.model.base import Address, Prefix
+from bongsu.model.base import Prefix
 from bongsu.model.node import Role
 from bongsu.plan.node import NodePlan
 from bongsu.render.owned import Owned
@@ -98,12 +98,18 @@ def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
     for t in plan.tunnels:
         # What a tunnel brings home is a destination at the PoP's end and a source at home's.
         carried[t.name] = owned.part(t.inner_sources if pop else t.inner_destinations)
-        speaking[t.name] = (carried[t.name] if pop else t.inner_sources) + _hosts(t.peer_addresses)
+        speaking[t.name] = carried[t.name] if pop else t.inner_sources
         leaving[t.name] = carried[t.name] if pop and t.egress else []
+    peers = tuple(
+        f"{_if(t.name)} . {address(peer)}"
+        for t in plan.tunnels
+        for peer in t.peer_addresses
+        if peer.version == family and not any(peer in prefix for prefix in speaking[t.name])
+    )
     kind = f"type ifname . {_type(family)}"
     home = _collapsed(owned.part(item.prefix for item in plan.home), family)
     return [
-        NamedSet(f"inner{family}", kind, _by_tunnel(speaking, family), interval=True),
+        NamedSet(f"inner{family}", kind, peers + _by_tunnel(speaking, family), interval=True),
         NamedSet(f"carried{family}", kind, _by_tunnel(carried, family), interval=True),
         NamedSet(f"egress{family}", kind, _by_tunnel(leaving, family), interval=True),
         NamedSet(f"home{family}", f"type {_type(family)}", home, interval=True),
@@ -180,15 +186,13 @@ def _by_tunnel(prefixes: dict[str, list[Prefix]], family: int) -> tuple[str, ...
 def _collapsed(prefixes: Iterable[Prefix], family: int) -> tuple[str, ...]:
     """Intervals of a set must not overlap."""
     mine = [prefix for prefix in prefixes if prefix.version == family]
+    if len(mine) < 2:
+        return tuple(address(prefix) for prefix in mine)
     if family == 4:
         merged: Iterable[Prefix] = collapse_addresses(cast(list[IPv4Network], mine))
     else:
         merged = collapse_addresses(cast(list[IPv6Network], mine))
     return tuple(address(prefix) for prefix in merged)
-
-
-def _hosts(addresses: Iterable[Address]) -> list[Prefix]:
-    return [ip_network((a, a.max_prefixlen)) for a in addresses]
 
 
 def _if(value: str) -> str:
