@@ -19,19 +19,23 @@ from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from scapy.layers.l2 import Ether
+
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system import netns
 from bongsu.system.gre.base import GreBackend, TunnelCounters
 from bongsu.system.gre.ebpf import EbpfBackend
 from bongsu.system.run import run
-from scapy.layers.l2 import Ether
 
 T = TypeVar("T")
 OUTER = {
     "a": {4: "192.0.2.1", 6: "2001:db8:a::1"},
     "b": {4: "198.51.100.1", 6: "2001:db8:b::1"},
 }
-GATE = {"a": {4: "192.0.2.254", 6: "2001:db8:a::fe"}, "b": {4: "198.51.100.254", 6: "2001:db8:b::fe"}}
+GATE = {
+    "a": {4: "192.0.2.254", 6: "2001:db8:a::fe"},
+    "b": {4: "198.51.100.254", 6: "2001:db8:b::fe"},
+}
 INNER = {"a": {4: "10.9.0.1", 6: "fd00:9::1"}, "b": {4: "10.9.0.2", 6: "fd00:9::2"}}
 BEHIND = {4: "10.2.0.1", 6: "2001:db8:2::1"}
 MACS = {
@@ -209,7 +213,7 @@ class World:
                     Path(f"/proc/sys/net/ipv4/conf/{scope}/rp_filter").write_text("1")
                 Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
                 Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
-        a, r, h, b = (self.ns(w) for w in "arhb")
+        r, h, b = (self.ns(w) for w in "rhb")
         self.ip(
             "a",
             "link set lo up",

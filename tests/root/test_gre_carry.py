@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bongsu.system import netns
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.layers.l2 import GRE, Ether
 
+from bongsu.system import netns
 from tests.root.gre_world import BEHIND, INNER, OUTER, World, overhead, world
 
 pytestmark = pytest.mark.root
@@ -42,7 +42,7 @@ def test_headers(w: World, family: int, key: int | None) -> None:
             near.setsockopt(level, option, 0xBA)  # DSCP 46, ECT(0)
             near.sendto(mark, (INNER["b"][inner], 7))
             assert far.recv(100) == mark
-        outer = Ether(eye.one(lambda frame: mark in frame)).payload
+        outer = Ether(eye.one(lambda frame, m=mark: m in frame)).payload
         assert (outer.src, outer.dst) == (OUTER["a"][family], OUTER["b"][family])
         if family == 4:
             assert isinstance(outer, IP)

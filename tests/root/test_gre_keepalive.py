@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from bongsu.system import netns
 from pyroute2 import IPRoute
 from scapy.layers.inet import IP, UDP
 from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import GRE, Ether
+from scapy.layers.l2 import GRE
 
+from bongsu.system import netns
 from tests.root.gre_world import INNER, OUTER, World, eventually, world
 
 pytestmark = pytest.mark.root
@@ -133,7 +133,8 @@ def test_line_down(w: World, family: int) -> None:
     eventually(lambda: carrier(w, "b"), "carrier")
     w.throw("r", "rb", *w.frames_to_b(packet))
     assert len(eye.until(lambda frame: mark in frame)) == 1, "none of the five"
-    assert w.echo(4) and w.echo(6)
+    assert w.echo(4)
+    assert w.echo(6)
 
 
 def carrier(w: World, where: str) -> bool:
@@ -143,4 +144,3 @@ def carrier(w: World, where: str) -> bool:
             return bool(link["flags"] & 0x10000)  # IFF_LOWER_UP, as BIRD looks at it
 
     return w.at(where, look)
-

@@ -160,17 +160,11 @@ def test_no_messages_about_messages(w: World) -> None:
     assert 1 <= w.counters("a").too_big_sent < 500
 
 
-def frag_needed(
-    mtu: int, key: int | None, *, length: int = 1500, **quoted: Any
-) -> Any:
+def frag_needed(mtu: int, key: int | None, *, length: int = 1500, **quoted: Any) -> Any:
     ends = {"src": OUTER["a"][4], "dst": OUTER["b"][4], "proto": 47, "flags": "DF", "len": length}
     keyed = {} if key is None else {"key_present": 1, "key": key}
     inside = bytes(IP(**(ends | quoted)) / GRE(**keyed))[: 20 + 8].ljust(28, b"\0")
-    return (
-        IP(src="192.0.2.254", dst=OUTER["a"][4])
-        / ICMP(type=3, code=4, nexthopmtu=mtu)
-        / inside
-    )
+    return IP(src="192.0.2.254", dst=OUTER["a"][4]) / ICMP(type=3, code=4, nexthopmtu=mtu) / inside
 
 
 def hear(w: World, packet: Any) -> int:

@@ -187,7 +187,9 @@ def test_ecn_out(w: World, family: int) -> None:
                 sent.append(outer(family, **over) / gre() / body)
                 becomes = ecn_expected(inside, outside)
                 if becomes is not None:
-                    wanted.append(bytes(inner(kind, **{tos: dscp | becomes}) / UDP(dport=9) / b"ecn"))
+                    wanted.append(
+                        bytes(inner(kind, **{tos: dscp | becomes}) / UDP(dport=9) / b"ecn")
+                    )
         before = w.counters("b").drops.get("rx_ecn", 0)
         assert crossed(w, family, *sent) == wanted
         assert w.counters("b").drops["rx_ecn"] - before == 1

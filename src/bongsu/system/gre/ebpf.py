@@ -37,8 +37,10 @@ POLLED = "rx-gro"
 class EbpfBackend:
     """GreBackend by tc programs; `xdp` puts decapsulation into the underlay's driver as well.
 
-    XDP pays where packets are small and many. It is off by default, for a virtual Ethernet
-    interface with XDP gives up segmentation offload, which costs TCP more than XDP saves.
+    XDP pays where packets are small and many and come from a wire. It is off by default: a virtual
+    Ethernet interface with XDP gives up segmentation offload, which costs TCP more than XDP saves,
+    and XDP cannot see that a neighbour on the same host has left a checksum for hardware to fill
+    in (CHECKSUM_PARTIAL), so such packets would be delivered with a wrong one.
     """
 
     name = "ebpf"

@@ -84,6 +84,8 @@ class Plane:
             program.close()
         for each in self._maps.values():
             each.close()
+        # mapped memory keeps a map alive as well as a descriptor does
+        self.states, self.counts = self.states[:0].copy(), self.counts[:0].copy()
 
     def tunnels(self, *, driver: bool = False) -> dict[str, np.void]:
         """Records (layout.TUNNEL) by name: of the tunnels that the data plane carries, or with
