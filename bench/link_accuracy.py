@@ -42,6 +42,7 @@ BACKLOG_NS = 1_000_000
 
 DELAYS_MS = (1, 10, 30, 100)
 PACKET_RATES = (2_000, 20_000)
+JITTER_MS = 5
 LOSSES = (0.001, 0.01, 0.05, 0.2)
 RATES_MBPS = (1, 10, 100, 1000)
 
@@ -104,8 +105,8 @@ class Setup:
         return self.before.drain(), self.after.drain()
 
 
-def delay(setup: Setup, delay_ms: float, pps: int, seconds: float) -> Row:
-    setup.emulator.set("bench", Impairment(delay_ms=delay_ms))
+def delay(setup: Setup, delay_ms: float, pps: int, seconds: float, jitter_ms: float = 0) -> Row:
+    setup.emulator.set("bench", Impairment(delay_ms=delay_ms, jitter_ms=jitter_ms))
     setup.pace(int(pps * seconds), pps, 100)
     sent, arrived = setup.collect(delay_ms / 1000 + SETTLE_S)
     error_us = np.array([arrived[n] - sent[n] for n in arrived]) / 1e3 - delay_ms * 1e3
@@ -122,6 +123,7 @@ def delay(setup: Setup, delay_ms: float, pps: int, seconds: float) -> Row:
         "p999_us": float(p999),
         "worst_us": float(error_us.max()),
         "earliest_us": float(error_us.min()),
+        "deviation_us": float(error_us.std()),
     }
 
 
@@ -202,6 +204,9 @@ def measure(runs: int, seconds: float) -> list[Row]:
             with busy(os.cpu_count() or 1):
                 loaded = delay(setup, 30, 2_000, seconds)
             found.append({**loaded, "what": "delay, all cores busy"})
+            for pps in PACKET_RATES:
+                shaken = delay(setup, 30, pps, seconds, JITTER_MS)
+                found.append({**shaken, "what": f"delay, jitter {JITTER_MS} ms"})
             found += [loss(setup, share, seconds) for share in LOSSES]
             found += [rate(setup, mbps, seconds) for mbps in RATES_MBPS]
             rows += [{**row, "run": run} for row in found]
@@ -210,7 +215,7 @@ def measure(runs: int, seconds: float) -> list[Row]:
 
 def tables(rows: list[Row]) -> list[Table]:
     """Medians over the runs, and the worst frame of all runs."""
-    delays = Table("delay", "frames/s", "mean", "p50", "p99", "p99.9", "worst", "lost", title="")
+    delays = Table("delay", "frames/s", "mean", "p50", "p99", "p99.9", "worst", "earliest", "lost")
     delays.title = "delay: measured minus set, us (medians of the runs; worst of all)"
     losses = Table("loss set", "measured", "in standard deviations", title="loss")
     rates = Table(
@@ -229,9 +234,17 @@ def tables(rows: list[Row]) -> list[Table]:
         if str(what).startswith("delay"):
             figures = [f"{median[f'{p}_us']:.0f}" for p in ("mean", "p50", "p99", "p999")]
             worst = max(float(row["worst_us"]) for row in group)
+            earliest = min(float(row["earliest_us"]) for row in group)
             lost = sum(int(row["frames"]) - int(row["arrived"]) for row in group)
-            note = " (cores busy)" if what != "delay" else ""
-            delays.add_row(f"{value} ms{note}", str(pps), *figures, f"{worst:.0f}", str(lost))
+            note = str(what).removeprefix("delay")
+            delays.add_row(
+                f"{value} ms{note}",
+                str(pps),
+                *figures,
+                f"{worst:.0f}",
+                f"{earliest:.0f}",
+                str(lost),
+            )
         elif what == "loss":
             off = max(
                 abs(float(r["measured"]) - float(r["set"])) / float(r["deviation"]) for r in group

@@ -102,7 +102,8 @@ def test_a_shorter_delay_holds_for_frames_in_flight(bench: Bench) -> None:
         bench.a.send(payload)
     assert eventually(lambda: bench.emulator.stats("wan").ab.in_flight == 3)
     bench.emulator.set("wan", Impairment())
-    assert bench.b.receive_count(3) == numbered(3)
+    # well before their first time would have come
+    assert [bench.b.receive(2) for _ in range(3)] == numbered(3)
 
 
 def test_many_frames_in_flight_come_in_order(bench: Bench) -> None:
