@@ -13,7 +13,12 @@ from tests.vm.harness.errors import VmError
 DISK = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 LINKS = ("veth", "dummy", "bridge", "vrf", "vxlan", "tun", "ip_gre", "ip6_gre")
 IPSEC = ("esp4", "esp6", "xfrm_user", "xfrm_interface", "ip_vti")
-CRYPTO = ("cbc", "hmac", "sha256_generic", "authenc", "gcm", "ghash_generic", "seqiv", "echainiv")
+CRYPTO = (
+    *("cbc", "ctr", "gcm", "ghash_generic", "authenc", "seqiv", "echainiv"),
+    *("hmac", "sha256_generic", "sha512_generic", "sha3_generic"),
+    # The first ESP state wants random numbers, whose module tests itself for many seconds here.
+    *("jitterentropy_rng", "drbg", "ansi_cprng"),
+)
 # libcrc32c asks the crypto layer for an implementation by name, which modules.dep does not know.
 CHECKSUM = ("crc32c_generic", "crc32c_intel")
 NFTABLES = (
