@@ -13,7 +13,6 @@ import contextlib
 import itertools
 import json
 import os
-import platform
 import socket
 import statistics
 import struct
@@ -31,8 +30,9 @@ from bongsu.lab.link.spec import LinkSpec
 from bongsu.model.lab import Impairment
 from bongsu.system import netns
 from bongsu.system.run import Process, spawn
+from common import RESULTS, machine
 
-RESULT = Path(__file__).parent / "results" / "link_accuracy.json"
+NAME = "link_accuracy"
 ETHERTYPE = 0x88B5
 HEADER = b"\xff" * 6 + b"\x02" + bytes(5) + ETHERTYPE.to_bytes(2)
 SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
@@ -262,20 +262,18 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
     arguments = parser.parse_args()
-    load_before = os.getloadavg()[0]
+    before = machine()
     rows = measure(arguments.runs, arguments.seconds)
+    after = machine()
+    # Kept before it is shown: whoever reads the tables may go away in the middle.
+    RESULTS.mkdir(exist_ok=True)
+    document = {"bench": NAME, "machine": {"before": before, "after": after}, "rows": rows}
+    (RESULTS / f"{NAME}.json").write_text(json.dumps(document, indent=1) + "\n")
     console = Console()
     for table in tables(rows):
         console.print(table)
-    about = {
-        "kernel": platform.release(),
-        "cores": os.cpu_count(),
-        "load_before": load_before,
-        "load_after": os.getloadavg()[0],
-    }
-    console.print(f"{about}")
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({"bench": "link_accuracy", **about, "rows": rows}, indent=1))
+    load = " -> ".join(f"{each['load'][0]:.2f}" for each in (before, after))
+    console.print(f"kernel {after['kernel']}, {after['cores']} cores, load {load}", highlight=False)
 
 
 if __name__ == "__main__":
