@@ -149,13 +149,12 @@ def test_a_table_that_somebody_changed_is_put_right(seoul: Box) -> None:
 
 def test_bird_comes_back(seoul: Box) -> None:
     inner = seoul.client.call("status")["daemons"][0]["pid"]
+    seen = len(seoul.events("daemon"))
     os.kill(seoul.outside(inner), signal.SIGKILL)
-
-    def back() -> bool:
-        daemon = seoul.client.call("status")["daemons"][0]
-        return bool(daemon["running"] and daemon["pid"] != inner)
-
-    until(back, "BIRD did not come back")
+    until(lambda: len(seoul.events("daemon")) == seen + 2, "BIRD did not come back")
+    daemon = seoul.client.call("status")["daemons"][0]
+    assert daemon["running"]
+    assert daemon["pid"] != inner
     down, up = seoul.events("daemon")[-2:]
     assert (down["cause"], down["details"]["state"]) == ("ended: SIGKILL", "down")
     assert up["details"]["state"] == "up"
@@ -214,6 +213,8 @@ def test_sigterm_ends_every_process(fresh: Box) -> None:
     fresh.terminate()
     assert fresh.wait_end() == 0
     assert not [pid for pid, started in pids if started and is_same_process(pid, started)]
+    # In order, and not by the end of the namespace: sessions are closed and announcements withdrawn.
+    assert "Shutdown completed" in (fresh.home / "run" / "bongsu" / "bird.log").read_text()
     # The data plane stays for the next agent.
     assert "gre-seoul" in fresh.ip("-o link")
 
@@ -232,18 +233,11 @@ def test_orphans_are_reaped(seoul: Box) -> None:
         if Path(f"/proc/{pid}/status").read_text().split("NSpid:")[1].split()[1:2] == ["1"]
     )
     # A child of a child that ends first is given to PID 1.
-    seoul.text(
-        "nsenter", f"--target={init}", "--pid", "--mount", "sh", "-c", "(sleep 0.1 &) ; exit 0"
-    )
-
-    def zombies() -> list[int]:
-        return [
-            pid
-            for pid in seoul.processes()
-            if Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
-        ]
-
-    until(lambda: not zombies(), "a zombie was left")
+    command = ["nsenter", f"--target={init}", "--pid", "--mount", "sh", "-c"]
+    inner = seoul.text(*command, "sleep 60 >/dev/null 2>&1 & echo $!")
+    orphan = seoul.outside(int(inner))
+    os.kill(orphan, signal.SIGKILL)
+    until(lambda: not Path(f"/proc/{orphan}").exists(), "a zombie was left")
 
 
 def test_a_new_agent_adopts_bird_of_a_killed_one(bare: Box) -> None:

@@ -86,6 +86,7 @@ def gre(**fields: int) -> bytes:
         (gre(proto=0, seqnum_present=1, sequence_number=1), Reason.BAD_FLAGS),
         (bytes(IP(src=str(B), dst=str(A)) / GRE(proto=0) / b"xx"), Reason.TRAILING),
     ],
+    ids=lambda value: value.name.lower() if isinstance(value, Reason) else f"{len(value)}-bytes",
 )
 def test_what_is_no_reply_is_refused_by_its_reason(data: bytes, reason: Reason) -> None:
     with pytest.raises(RefusedError) as caught:
