@@ -28,10 +28,15 @@ _SPECIAL: dict[str, str] = {
     "fec0::/10": "site-local, deprecated (RFC 3879)",
     "ff00::/8": "multicast (RFC 4291)",
 }
-_RANGES: tuple[tuple[int, int, int, str], ...] = tuple(
-    (net.version, int(net.network_address), int(net.broadcast_address), name)
-    for net, name in ((ip_network(text), name) for text, name in _SPECIAL.items())
-)
+_NETWORKS = [(ip_network(text), name) for text, name in _SPECIAL.items()]
+_RANGES: dict[int, list[tuple[int, int, str]]] = {
+    version: [
+        (int(net.network_address), int(net.broadcast_address), name)
+        for net, name in _NETWORKS
+        if net.version == version
+    ]
+    for version in (4, 6)
+}
 
 
 def kind(item: Address | Prefix) -> str | None:
@@ -43,8 +48,8 @@ def kind(item: Address | Prefix) -> str | None:
         first, last = int(item.network_address), int(item.broadcast_address)
     else:
         first = last = int(item)
-    for version, low, high, name in _RANGES:
-        if version == item.version and first <= high and last >= low:
+    for low, high, name in _RANGES[item.version]:
+        if first <= high and last >= low:
             return name
     return None
 

@@ -8,12 +8,13 @@ A prefix is a point of the graph of its own between the tunnels that need it and
 so the graph is as large as the file, not as its square.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
-from bongsu.checks.scene import Line, Scene
+from bongsu.checks.line import Line
 from bongsu.checks.table import PrefixTable
 from bongsu.model.base import Prefix
+from bongsu.model.network import Network
 
 Point: TypeAlias = str | Prefix
 """A tunnel's name, or an announced prefix."""
@@ -21,21 +22,23 @@ Point: TypeAlias = str | Prefix
 Graph: TypeAlias = dict[Point, list[Point]]
 
 
-def nesting(scene: Scene) -> Graph:
+def nesting(
+    network: Network, lines: Mapping[str, Line], carriers: PrefixTable[frozenset[str]]
+) -> Graph:
     """Tunnel -> what it stands on, and prefix -> tunnels that carry it; only points that matter."""
-    inside = _insides(scene)
-    default = _defaults(scene, inside)
+    inside = _insides(network, lines)
+    default = _defaults(network, inside)
     graph: Graph = {}
-    for name, line in scene.lines.items():
+    for name, line in lines.items():
         below: dict[Point, None] = {}
         for address in line.outer.values():
             # Announced more than once in different lengths: the longest draws the packet.
-            for prefix, tunnels in scene.carriers.holding(address):
+            for prefix, tunnels in carriers.holding(address):
                 below[prefix] = None
                 graph.setdefault(prefix, sorted(tunnels))
                 break
         for node in line.outer:
-            through = _by_node(scene, line, node, inside[node], default.get(node))
+            through = _by_node(network, line, node, inside[node], default.get(node))
             if through is not None:
                 below[through] = None
         if below:
@@ -84,10 +87,10 @@ def cycles(graph: Graph) -> Iterator[list[str]]:
                         yield sorted(item for item in ring if isinstance(item, str))
 
 
-def _insides(scene: Scene) -> dict[str, PrefixTable[str]]:
+def _insides(network: Network, lines: Mapping[str, Line]) -> dict[str, PrefixTable[str]]:
     """Of each node, the inside networks of its tunnels."""
-    tables: dict[str, PrefixTable[str]] = {name: PrefixTable() for name in scene.network.nodes}
-    for name, line in scene.lines.items():
+    tables: dict[str, PrefixTable[str]] = {name: PrefixTable() for name in network.nodes}
+    for name, line in lines.items():
         for node, end in line.tunnel.ends.items():
             for address in end.addresses:
                 if not address.ip.is_link_local:
@@ -95,10 +98,10 @@ def _insides(scene: Scene) -> dict[str, PrefixTable[str]]:
     return tables
 
 
-def _defaults(scene: Scene, inside: dict[str, PrefixTable[str]]) -> dict[str, str]:
+def _defaults(network: Network, inside: dict[str, PrefixTable[str]]) -> dict[str, str]:
     """Nodes that take a default route from a neighbor inside a tunnel, and that tunnel."""
     found = {}
-    for name, node in scene.network.nodes.items():
+    for name, node in network.nodes.items():
         for neighbor in node.bgp.neighbors.values():
             through = next(inside[name].holding(neighbor.address), None)
             if neighbor.import_ == "default" and through is not None:
@@ -107,14 +110,14 @@ def _defaults(scene: Scene, inside: dict[str, PrefixTable[str]]) -> dict[str, st
 
 
 def _by_node(
-    scene: Scene, line: Line, node: str, inside: PrefixTable[str], default: str | None
+    network: Network, line: Line, node: str, inside: PrefixTable[str], default: str | None
 ) -> str | None:
     """The tunnel that the node's own routes send the tunnel's outer packets into."""
     remote = next(address for end, address in line.outer.items() if end != node)
     through = next(inside.holding(remote), None)
     if through is not None:
         return through[1]
-    own = scene.network.nodes[node].interfaces.values()
+    own = network.nodes[node].interfaces.values()
     if any(remote in address.network for item in own for address in item.addresses):
         return None
     return default

@@ -4,32 +4,16 @@ An index is made when first asked for, in one pass; no check may compare all pai
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
+from bongsu.checks.line import Line
+from bongsu.checks.nesting import Graph, nesting
 from bongsu.checks.table import PrefixTable
-from bongsu.model.base import Address, Prefix
+from bongsu.model.base import Prefix
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Tunnel
 from bongsu.plan.compile import outer_addresses, overhead, underlay_of
 from bongsu.plan.node import NodePlan
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A tunnel as laid: its two ends on the underlay, and what fits through it."""
-
-    name: str
-    tunnel: Tunnel
-    outer: dict[str, Address]
-    """Outer address of each end, by node."""
-    underlay: dict[str, str]
-    """Underlay interface of each end, by node."""
-    overhead: int
-    room: int
-    """The largest inner packet that the underlay carries whole."""
-    mtu: int
-    """Inside MTU: stated, or the room."""
 
 
 class Scene:
@@ -81,6 +65,11 @@ class Scene:
         for prefix, names in tunnels.items():
             table.add(prefix, frozenset(names))
         return table
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Which tunnels go through which."""
+        return nesting(self.network, self.lines, self.carriers)
 
     def _line(self, name: str, tunnel: Tunnel) -> Line:
         nodes = self.network.nodes

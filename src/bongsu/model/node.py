@@ -103,5 +103,5 @@ class Node(Model):
     platform: Platform = Platform.LINUX
     location: Location | None = None
     interfaces: Annotated[dict[InterfaceName, NodeInterface], Field(min_length=1)]
-    bgp: Bgp = Bgp()
+    bgp: Bgp = Field(default_factory=Bgp)
     announce: list[Announcement] = []

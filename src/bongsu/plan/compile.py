@@ -43,6 +43,8 @@ class _Index:
     """Names of each node's tunnels."""
     carried: dict[str, dict[str, list[Announcement]]]
     """Of each node, the announcements that a tunnel carries."""
+    outer: dict[str, dict[str, Address]]
+    """Of each tunnel, the outer address of each end."""
 
 
 def _index(network: Network) -> _Index:
@@ -57,7 +59,8 @@ def _index(network: Network) -> _Index:
             for own in tunnels[name] if item.to is None else dict.fromkeys(item.to):
                 if own in of_tunnel:
                     of_tunnel[own].append(item)
-    return _Index(tunnels, carried)
+    outer = {name: outer_addresses(network, tunnel) for name, tunnel in network.tunnels.items()}
+    return _Index(tunnels, carried, outer)
 
 
 def underlay_of(node: Node, end: TunnelEnd) -> str:
@@ -131,7 +134,7 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
     node = network.nodes[node_name]
     peer_name = next(name for name in tunnel.ends if name != node_name)
     end, peer_end = tunnel.ends[node_name], tunnel.ends[peer_name]
-    outer = outer_addresses(network, tunnel)
+    outer = index.outer[tunnel_name]
     added = overhead(outer[node_name], tunnel.key)
     underlays = [
         network.nodes[name].interfaces[underlay_of(network.nodes[name], tunnel.ends[name])]

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bongsu.checks.finding import Finding, Severity
-from bongsu.checks.nesting import cycles, nesting
+from bongsu.checks.nesting import cycles
 from bongsu.checks.scene import Scene
 
 SHOWN = 8
@@ -12,7 +12,7 @@ SHOWN = 8
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Tunnels that need themselves, directly or by way of others."""
-    for names in cycles(nesting(scene)):
+    for names in cycles(scene.graph):
         ends = " and ".join(str(address) for address in scene.lines[names[0]].outer.values())
         if len(names) == 1:
             words = f"packets between {ends}, the tunnel's own ends, are routed into the tunnel"

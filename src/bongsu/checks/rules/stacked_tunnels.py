@@ -3,17 +3,16 @@
 from collections.abc import Iterator
 
 from bongsu.checks.finding import Finding, Severity
-from bongsu.checks.nesting import Graph, nesting
+from bongsu.checks.nesting import Graph
 from bongsu.checks.scene import Scene
 from bongsu.checks.size import mss_text
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Tunnels whose outer packets go through other tunnels; a ring of them is RTE003's."""
-    graph = nesting(scene)
-    narrowest = _narrowest(scene, graph)
+    narrowest = _narrowest(scene, scene.graph)
     for name, line in scene.lines.items():
-        for point in graph.get(name, ()):
+        for point in scene.graph.get(name, ()):
             lower = narrowest.get(point, point)
             if not isinstance(lower, str) or lower == name:
                 continue
