@@ -1,0 +1,85 @@
+"""What the documents show is tried: every command of a `console` block, every piece of YAML."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from bongsu.model.network import Network
+
+pytestmark = pytest.mark.lab
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PROGRAMS = {"bongsu", "cp"}
+
+
+def blocks(path: Path, kind: str) -> list[str]:
+    return [text for found, text in FENCE.findall(path.read_text()) if found == kind]
+
+
+def commands(path: Path) -> list[str]:
+    lines = [line for text in blocks(path, "console") for line in text.splitlines()]
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+WITH_COMMANDS = [path for path in DOCUMENTS if commands(path)]
+WITH_YAML = [path for path in DOCUMENTS if blocks(path, "yaml")]
+
+
+def test_there_is_something_to_try() -> None:
+    assert len(WITH_COMMANDS) >= 2
+    assert len(WITH_YAML) >= 2
+
+
+@pytest.mark.parametrize("path", WITH_COMMANDS, ids=lambda path: path.name)
+def test_commands(path: Path, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    bin_ = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "COLUMNS": "120"}
+    try:
+        for command in commands(path):
+            words = shlex.split(command)
+            assert words[0] in PROGRAMS, command
+            done = subprocess.run(
+                words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=180
+            )
+            assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    finally:
+        subprocess.run(
+            [bin_ / "bongsu", "lab", "down", "--lab", "anycast"], capture_output=True, timeout=60
+        )
+
+
+@pytest.mark.parametrize("path", WITH_YAML, ids=lambda path: path.name)
+def test_yaml(path: Path) -> None:
+    """A piece stands in the example in the place of what the example has."""
+    for text in blocks(path, "yaml"):
+        piece: dict[str, Any] = YAML(typ="safe").load(text) or {}
+        whole = YAML(typ="safe").load((ROOT / "examples" / "anycast.yaml").read_text())
+        if "announce" in piece:
+            whole["nodes"]["seoul"]["announce"] = piece.pop("announce")
+        whole.update(piece)
+        Network.model_validate(whole)
+
+
+def test_the_readme_shows_the_example() -> None:
+    """The README's YAML is the example's own text."""
+    example = (ROOT / "examples" / "anycast.yaml").read_text()
+    for text in blocks(ROOT / "README.md", "yaml"):
+        assert text.rstrip() in example
+
+
+def test_links_lead_somewhere() -> None:
+    for path in [*DOCUMENTS, *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)", path.read_text()):
+            if "://" not in target:
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
