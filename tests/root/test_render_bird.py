@@ -23,7 +23,7 @@ from bongsu.system.run import Process, run, spawn
 pytestmark = pytest.mark.root
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-PREFIX = "bst-render"
+PREFIX = "bst-render-bird"
 P = "103.178.34.0/23"
 SPECIFICS = ("103.178.34.0/24", "103.178.35.0/24")
 DEADLINE_S = 20
@@ -163,6 +163,7 @@ def test_alive(wan: Wan) -> None:
     assert "dev gre-seoul" in wan.ip("seoul", f"route show {P}")
     assert wan.ip("seoul", "route show default").split()[2] == "203.0.113.1"
     assert "proto bird" not in wan.ip("home", "route show")
+    assert "proto bird" in wan.ip("home", "route show table 103")
     told = wan.bird("cloud-icn", "show route protocol customer all")
     assert "BGP.as_path: 64500\n" in told
     assert "community" not in told
