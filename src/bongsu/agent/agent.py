@@ -24,6 +24,7 @@ from bongsu.agent.apply import Applier, ApplyError
 from bongsu.agent.control import ControlServer, RequestError
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.agent.sessions import SessionWatch
 from bongsu.agent.status import Status
 from bongsu.agent.supervisor import Supervisor
 from bongsu.system import files
@@ -33,7 +34,7 @@ from bongsu.system.gre.base import GreBackend, GreError
 
 READY_NAME = "ready"
 REFRESH_S = 1.0
-"""How often the tunnels' interfaces follow the path MTU."""
+"""How often the tunnels' interfaces follow the path MTU, and BIRD's sessions are looked at."""
 
 
 class AgentBusyError(Exception):
@@ -76,6 +77,7 @@ class Agent:
         self._status = Status(
             self._applier, self._bird, self._supervisor, self._keepalive, self._worker
         )
+        self._watch = SessionWatch(self.events)
         self._applying = asyncio.Lock()
         self._stop = asyncio.Event()
         self._purge = options.purge
@@ -123,6 +125,7 @@ class Agent:
                     await self._stop.wait()
             if self._backend is None or self._applying.locked():
                 continue
+            self._watch.look(*await asyncio.to_thread(self._status.sessions))
             try:
                 changed = await loop.run_in_executor(self._worker, self._backend.refresh)
             except (GreError, OSError) as error:

@@ -44,7 +44,7 @@ class Status:
         """Everything; `plan` is null until a bundle has been applied."""
         bundle = self._applier.bundle
         counters, (protocols, bfd) = await asyncio.gather(
-            self.counters(), asyncio.to_thread(self._ask_bird)
+            self.counters(), asyncio.to_thread(self.sessions)
         )
         plan = bundle.plan if bundle is not None else None
         return {
@@ -103,7 +103,8 @@ class Status:
             "counters": counters.get(plan.name),
         }
 
-    def _ask_bird(self) -> tuple[list[ProtocolState], list[BfdSession]]:
+    def sessions(self) -> tuple[list[ProtocolState], list[BfdSession]]:
+        """What BIRD says now; nothing while it does not answer."""
         if not self._supervisor.running:
             return [], []
         try:
