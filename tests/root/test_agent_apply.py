@@ -53,7 +53,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
 def seoul(shared: Box) -> Box:
     """Seoul with its bundle applied, whatever the test before did with it."""
     shared.client.call("apply", bundle="/run/bundle")
+    lonely(shared)
     return shared
+
+
+def lonely(box: Box) -> None:
+    """Wait until the agent has found that nobody answers: from then on nothing moves by itself."""
+    until(lambda: "NO-CARRIER" in box.ip("-o link show dev gre-seoul"), "the line stayed up")
 
 
 def kernel_state(box: Box) -> str:
@@ -243,6 +249,7 @@ def test_orphans_are_reaped(seoul: Box) -> None:
 def test_a_new_agent_adopts_bird_of_a_killed_one(bare: Box) -> None:
     bare.start(bare.bundle(example()["seoul"]), pid_namespace=False)
     bare.wait_ready()
+    lonely(bare)
     status = bare.client.call("status")
     before = kernel_state(bare)
     os.kill(status["pid"], signal.SIGKILL)
