@@ -9,7 +9,7 @@
 #   clean  remove what was built here
 
 PYTHON ?= python3
-BENCHES ?= $(wildcard bench/[a-z]*_*.py)
+BENCHES ?= $(filter-out bench/common.py,$(wildcard bench/*.py))
 
 venv := .venv
 bin := $(venv)/bin

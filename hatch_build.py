@@ -6,6 +6,7 @@ sources is left as it is, so that an editable install costs nothing the second t
 
 import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BPF = Path("src/bongsu/system/bpf")
 LAB = Path("src/bongsu/lab")
+# -mcpu=v3 needs kernel 5.1; bongsu's own floor is 5.10 (bpf_redirect_neigh)
+CLANG = ("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3")
 
 
 class CompileHook(BuildHookInterface[Any]):
@@ -23,17 +26,17 @@ class CompileHook(BuildHookInterface[Any]):
         if self.target_name != "wheel":
             return
         build_data["pure_python"] = False
-        build_data["tag"] = "py3-none-linux_x86_64"
+        # any Python 3, but this machine's programs
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"
         headers = list((root / BPF).glob("*.h"))
         include = ["-I", f"/usr/include/{_multiarch()}"]
         for source in sorted((root / BPF).glob("*.bpf.c")):
             target = source.with_suffix(".o")
             if _fresh(target, [source, *headers]):
                 continue
-            # -mcpu=v3 needs kernel 5.1; bongsu's own floor is 5.10 (bpf_redirect_neigh)
             _compile(
-                ["clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3", *include]
-                + ["-c", str(source), "-o", str(target)],
+                [*CLANG, *include, "-c", str(source), "-o", str(target)],
                 hint="apt-get install clang libbpf-dev linux-libc-dev",
             )
             if strip := shutil.which("llvm-strip"):

@@ -287,7 +287,9 @@ def _popen(
                 pass_fds=tuple(pass_fds),
             )
     except FileNotFoundError as error:
-        what = f"no such directory {cwd}" if str(error.filename) == str(cwd) else f"no {argv[0]} here"
+        what = (
+            f"no such directory {cwd}" if str(error.filename) == str(cwd) else f"no {argv[0]} here"
+        )
         raise RunError(command, what, hint=hint) from error
     except OSError as error:
         raise RunError(command, f"cannot start ({error.strerror})", hint=hint) from error
