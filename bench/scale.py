@@ -11,7 +11,6 @@ a site in the smallest network over that in a larger one: 1.0 is linear.
 import argparse
 import gc
 import json
-import os
 import subprocess
 import sys
 import time
@@ -111,8 +110,7 @@ def measure(sites: int) -> dict[str, tuple[float, float]]:
     small = load_text(network_text(8), "warm.yaml").network
     for plan in compile_network(small).values():
         render_node(plan)
-    # As the commands do, which end before a collection could give anything back.
-    gc.disable()
+    gc.collect()
     network = timed("load", lambda: load_text(text, "scale.yaml")).network
     plans = timed("compile", lambda: compile_network(network))
     findings = timed("check", lambda: run_checks(network, plans))
@@ -125,7 +123,7 @@ def measure(sites: int) -> dict[str, tuple[float, float]]:
 def fresh(sites: int) -> dict[str, tuple[float, float]]:
     """measure() in a process of its own, so that no run inherits the heap of another."""
     command = [sys.executable, __file__, "--one", str(sites)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, tuple[float, float]] = json.loads(done.stdout)
     return result
 
