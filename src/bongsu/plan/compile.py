@@ -45,6 +45,8 @@ class _Index:
     """Of each node, the announcements that a tunnel carries."""
     outer: dict[str, dict[str, Address]]
     """Of each tunnel, the outer address of each end."""
+    owned: dict[Prefix, int]
+    """The owner's prefixes and their place in the file."""
 
 
 def _index(network: Network) -> _Index:
@@ -60,7 +62,8 @@ def _index(network: Network) -> _Index:
                 if own in of_tunnel:
                     of_tunnel[own].append(item)
     outer = {name: outer_addresses(network, tunnel) for name, tunnel in network.tunnels.items()}
-    return _Index(tunnels, carried, outer)
+    owned = {prefix: place for place, prefix in enumerate(network.owner.prefixes)}
+    return _Index(tunnels, carried, outer, owned)
 
 
 def underlay_of(node: Node, end: TunnelEnd) -> str:
@@ -97,6 +100,8 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
     asn = node.bgp.asn or network.owner.asn
     tunnels = [_tunnel(network, name, tunnel, index) for tunnel in index.tunnels[name]]
     by_preference = [tunnel.name for tunnel in sorted(tunnels, key=lambda item: -item.preference)]
+    home = _home(network, name, tunnels, index) if node.role is Role.HOME else []
+    used = [item.prefix for item in node.announce] + [item.prefix for item in home]
     return NodePlan(
         network=network.name,
         node=name,
@@ -104,7 +109,7 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
         platform=node.platform,
         asn=asn,
         router_id=node.bgp.router_id or _router_id(node),
-        owned=network.owner.prefixes,
+        owned=_owned(used, index),
         interfaces=[
             InterfacePlan(
                 name=key,
@@ -119,9 +124,20 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
         external=[_external(node, key) for key in node.bgp.neighbors],
         internal=[peer for tunnel in tunnels if tunnel.bgp for peer in _internal(tunnel)],
         announcements=[_announcement(item, by_preference) for item in node.announce],
-        home=_home(network, name, tunnels, index) if node.role is Role.HOME else [],
+        home=home,
         reply_table=REPLY_TABLE,
     )
+
+
+def _owned(used: list[Prefix], index: _Index) -> list[Prefix]:
+    """The owner's prefixes that hold one of these; all of them in every plan would be quadratic."""
+    found = {
+        whole
+        for prefix in used
+        for length in range(prefix.prefixlen + 1)
+        if (whole := prefix.supernet(new_prefix=length)) in index.owned
+    }
+    return sorted(found, key=lambda prefix: index.owned[prefix])
 
 
 def _router_id(node: Node) -> Address:

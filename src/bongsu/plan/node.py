@@ -95,7 +95,7 @@ class NodePlan(Model):
     asn: Asn
     router_id: AddressField
     owned: list[PrefixField]
-    """The owner's prefixes: the only ones that may ever be announced."""
+    """The owner's prefixes that this node has to do with: nothing else may ever be announced here."""
     interfaces: list[InterfacePlan]
     tunnels: list[TunnelPlan]
     external: list[ExternalPeer]
