@@ -49,19 +49,21 @@ INLINE __u8 outer_tos(const struct gre_tunnel *tunnel, __u8 inner)
 INLINE void build4(struct outer4 *out, const struct gre_tunnel *tunnel, __u32 length, __u8 tos,
 		   bool six, bool keyed)
 {
-	__builtin_memset(&out->ip, 0, sizeof(out->ip));
-	out->ip.version = 4;
-	out->ip.ihl = 5;
-	out->ip.tos = outer_tos(tunnel, tos);
-	out->ip.tot_len = bpf_htons(length + tunnel->overhead);
-	out->ip.frag_off = bpf_htons(0x4000);
-	out->ip.ttl = tunnel->ttl;
-	out->ip.protocol = IPPROTO_GRE;
-	out->ip.saddr = *(__be32 *)tunnel->local;
-	out->ip.daddr = *(__be32 *)tunnel->remote;
-	out->ip.check = ~sum_ip(&out->ip);
-	out->gre[0] = keyed ? bpf_htons(GRE_KEY) : 0;
-	out->gre[1] = six ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
+	__u32 total = length + tunnel->overhead;
+	__be32 *word = (void *)out;
+	__u32 first, third;
+	__u16 sum;
+
+	/* whole words, summed as they are made: reading back what was written in parts is slow */
+	first = bpf_htonl(0x45000000 | outer_tos(tunnel, tos) << 16 | (total & 0xffff));
+	third = bpf_htonl((__u32)tunnel->ttl << 24 | IPPROTO_GRE << 16);
+	word[0] = first;
+	word[1] = bpf_htonl(0x4000);
+	word[3] = *(__be32 *)tunnel->local;
+	word[4] = *(__be32 *)tunnel->remote;
+	sum = ~fold((__u64)first + bpf_htonl(0x4000) + third + word[3] + word[4]);
+	word[2] = third | bpf_htonl(bpf_ntohs(sum));
+	word[5] = bpf_htonl((keyed ? GRE_KEY << 16 : 0) | (six ? ETH_P_IPV6 : ETH_P_IP));
 	if (keyed)
 		out->key = tunnel->key;
 }
@@ -138,7 +140,7 @@ int gre_encap(struct __sk_buff *skb)
 	bool six, gso, keyed;
 	long failed;
 
-	tunnel = bpf_map_lookup_elem(&gre_by_peer, &peer);
+	tunnel = tunnel_of_peer(peer);
 	if (!tunnel)
 		return TC_ACT_SHOT;
 	now = state(tunnel);
@@ -150,19 +152,19 @@ int gre_encap(struct __sk_buff *skb)
 	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present)
 		return drop(tunnel, GRE_TX_PROTOCOL);
 	gso = skb->gso_size;
-	data = (void *)(long)skb->data;
-	end = (void *)(long)skb->data_end;
-	if (data + HEADERS > end) {
-		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
-		data = (void *)(long)skb->data;
-		end = (void *)(long)skb->data_end;
-	}
 	if (skb->len < ETH_HLEN)
 		return drop(tunnel, GRE_TX_MALFORMED);
 	length = skb->len - ETH_HLEN;
-	if (six ? !read_inner6(data + ETH_HLEN, end, length, gso, &in) :
-		  !read_inner4(data + ETH_HLEN, end, length, gso, &in))
-		return drop(tunnel, GRE_TX_MALFORMED);
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	if (!read_inner(data + ETH_HLEN, end, length, six, gso, &in)) {
+		/* pulling copies, so it is done only for headers that lie scattered */
+		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+		if (!read_inner(data + ETH_HLEN, end, length, six, gso, &in))
+			return drop(tunnel, GRE_TX_MALFORMED);
+	}
 	segment = gso ? skb->gso_size + in.header : in.length;
 	segments = gso && skb->gso_segs ? skb->gso_segs : 1;
 	limit = inside_mtu(tunnel, now);
@@ -224,12 +226,13 @@ INLINE long set_ecn(struct __sk_buff *skb, __u32 at, bool six, __u8 ecn)
 }
 
 /* Removes the outer headers and leaves a frame for the tunnel interface, or for the peer. */
-INLINE long strip(struct __sk_buff *skb, const struct judgement *j)
+INLINE long strip(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
+		  const struct judgement *j)
 {
 	__s32 room = -(__s32)j->strip; /* 24, 28, 44, 48, 52 or 56 bytes */
 	struct ethhdr eth;
 
-	if (j->tunnel->family == 6 && j->length < sizeof(struct ipv6hdr)) {
+	if (tunnel->family == 6 && j->length < sizeof(struct ipv6hdr)) {
 		/*
 		 * The kernel leaves at least an IPv6 header, which is more than this packet has,
 		 * unless it is told what comes (Linux 6.3); before, the packet has to be longer.
@@ -242,39 +245,40 @@ INLINE long strip(struct __sk_buff *skb, const struct judgement *j)
 		return -1;
 	}
 	/* the stack looks at the destination again, and drops what is not the interface's own */
-	__builtin_memcpy(eth.h_dest, j->tunnel->device_mac, ETH_ALEN);
-	__builtin_memcpy(eth.h_source, j->tunnel->peer_mac, ETH_ALEN);
+	__builtin_memcpy(eth.h_dest, tunnel->device_mac, ETH_ALEN);
+	__builtin_memcpy(eth.h_source, tunnel->peer_mac, ETH_ALEN);
 	eth.h_proto = j->protocol;
 	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }
 
 /* Sends the peer's keepalive back: what was inside, one hop older. */
-INLINE int reflect(struct __sk_buff *skb, const struct judgement *j)
+INLINE int reflect(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
+		   const struct judgement *j)
 {
 	__u32 at = ETH_HLEN + j->strip;
 	__u8 ttl, less;
 
-	if (j->tunnel->family == 4) {
+	if (tunnel->family == 4) {
 		__u8 word[2];
 
 		if (bpf_skb_load_bytes(skb, at + 8, word, 2) || word[0] <= 1)
-			return drop(j->tunnel, GRE_RX_TTL);
+			return drop(tunnel, GRE_RX_TTL);
 		less = word[0] - 1;
 		if (bpf_l3_csum_replace(skb, at + 10, bpf_htons(word[0] << 8),
 					bpf_htons(less << 8), 2) ||
 		    bpf_skb_store_bytes(skb, at + 8, &less, 1, 0))
-			return drop(j->tunnel, GRE_RX_ERROR);
+			return drop(tunnel, GRE_RX_ERROR);
 	} else {
 		if (bpf_skb_load_bytes(skb, at + 7, &ttl, 1) || ttl <= 1)
-			return drop(j->tunnel, GRE_RX_TTL);
+			return drop(tunnel, GRE_RX_TTL);
 		less = ttl - 1;
 		if (bpf_skb_store_bytes(skb, at + 7, &less, 1, 0))
-			return drop(j->tunnel, GRE_RX_ERROR);
+			return drop(tunnel, GRE_RX_ERROR);
 	}
-	if (strip(skb, j))
-		return drop(j->tunnel, GRE_RX_ERROR);
-	COUNT(j->tunnel->counters, keepalives_reflected);
-	return bpf_redirect_neigh(j->tunnel->underlay, NULL, 0, 0);
+	if (strip(skb, tunnel, j))
+		return drop(tunnel, GRE_RX_ERROR);
+	COUNT(tunnel->counters, keepalives_reflected);
+	return bpf_redirect_neigh(tunnel->underlay, NULL, 0, 0);
 }
 
 SEC("tc")
@@ -284,8 +288,10 @@ int gre_decap(struct __sk_buff *skb)
 	bool six = skb->protocol == bpf_htons(ETH_P_IPV6), gso = skb->gso_size;
 	__u32 ifindex = skb->ifindex, segments;
 	struct gre_counters *count;
+	struct gre_tunnel *tunnel;
 	struct judgement j = {};
 	__u8 protocol;
+	int verdict;
 
 	/*
 	 * What is not ours is left to whatever other filters the interface has: UNSPEC, not OK.
@@ -298,54 +304,66 @@ int gre_decap(struct __sk_buff *skb)
 	if (protocol != IPPROTO_GRE && protocol != (six ? IPPROTO_ICMPV6 : IPPROTO_ICMP) &&
 	    !(six && protocol == IPPROTO_DSTOPTS))
 		return TC_ACT_UNSPEC;
-	if (data + HEADERS > end) {
+	verdict = RX_PASS;
+	if (protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6)
+		verdict = judge(data, end, skb->len, ifindex, gso, &j);
+	if (verdict != RX_DELIVER && data + skb->len > end && data + HEADERS > end) {
+		/* pulling copies, so it is done only when headers may lie scattered */
 		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;
+		if (protocol != IPPROTO_ICMP && protocol != IPPROTO_ICMPV6)
+			verdict = judge(data, end, skb->len, ifindex, gso, &j);
 	}
-	if (protocol == IPPROTO_ICMP) {
-		heed4(data, end, ifindex);
+	switch (verdict) {
+	case RX_PASS:
+		if (protocol == IPPROTO_ICMP)
+			heed4(data, end, ifindex);
+		else if (protocol == IPPROTO_ICMPV6)
+			heed6(data, end, ifindex);
 		return TC_ACT_UNSPEC;
-	}
-	if (protocol == IPPROTO_ICMPV6) {
-		heed6(data, end, ifindex);
-		return TC_ACT_UNSPEC;
-	}
-	switch (judge(data, end, skb->len, ifindex, gso, &j)) {
 	case RX_UNKNOWN:
 		COUNT(GRE_NO_SLOT, unknown);
 		return TC_ACT_UNSPEC;
 	case RX_FRAGMENT:
 		COUNT(GRE_NO_SLOT, fragments);
 		return TC_ACT_UNSPEC;
+	default:
+		break;
+	}
+	tunnel = j.tunnel;
+	OPAQUE(tunnel);
+	if (!tunnel)
+		return TC_ACT_UNSPEC;
+	switch (verdict) {
 	case RX_ANSWER:
-		COUNT(j.tunnel->counters, keepalives_received);
+		COUNT(tunnel->counters, keepalives_received);
 		return TC_ACT_UNSPEC;
 	case RX_REFLECT:
-		return reflect(skb, &j);
+		return reflect(skb, tunnel, &j);
 	case RX_DROP:
-		if (j.tunnel->flags & GRE_KEEPALIVE_ONLY && j.reason != GRE_RX_LINE_DOWN)
+		if (tunnel->flags & GRE_KEEPALIVE_ONLY && j.reason != GRE_RX_LINE_DOWN)
 			return TC_ACT_UNSPEC;
-		return drop(j.tunnel, j.reason);
+		return drop(tunnel, j.reason);
 	case RX_DELIVER:
 		break;
 	default:
 		return TC_ACT_UNSPEC;
 	}
-	if (j.tunnel->flags & GRE_KEEPALIVE_ONLY)
+	if (tunnel->flags & GRE_KEEPALIVE_ONLY)
 		return TC_ACT_UNSPEC;
 	segments = gso && skb->gso_segs ? skb->gso_segs : 1;
 	if (j.ecn != j.inner_ecn &&
 	    set_ecn(skb, ETH_HLEN + j.strip, j.protocol == bpf_htons(ETH_P_IPV6), j.ecn))
-		return drop(j.tunnel, GRE_RX_ERROR);
-	if (strip(skb, &j))
-		return drop(j.tunnel, GRE_RX_ERROR);
-	count = counters(j.tunnel->counters);
+		return drop(tunnel, GRE_RX_ERROR);
+	if (strip(skb, tunnel, &j))
+		return drop(tunnel, GRE_RX_ERROR);
+	count = counters(tunnel->counters);
 	if (count) {
 		count->rx_packets += segments;
 		count->rx_bytes += j.length + (segments - 1) * j.segment_header;
 	}
-	return bpf_redirect(j.tunnel->device, BPF_F_INGRESS);
+	return bpf_redirect(tunnel->device, BPF_F_INGRESS);
 }
 
 /* Where outer packets go next; the routing table is asked once a tick of the kernel's clock. */
@@ -393,7 +411,7 @@ int gre_encap_xdp(struct xdp_md *ctx)
 	struct gre_hop *next;
 	bool six, keyed;
 
-	tunnel = bpf_map_lookup_elem(&gre_by_peer, &peer);
+	tunnel = tunnel_of_peer(peer);
 	if (!tunnel || (void *)(eth + 1) > end)
 		return XDP_PASS;
 	now = state(tunnel);
@@ -403,8 +421,7 @@ int gre_encap_xdp(struct xdp_md *ctx)
 	if (!six && eth->h_proto != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
 	length -= ETH_HLEN;
-	if (six ? !read_inner6(data + ETH_HLEN, end, length, false, &in) :
-		  !read_inner4(data + ETH_HLEN, end, length, false, &in))
+	if (!read_inner(data + ETH_HLEN, end, length, six, false, &in))
 		return XDP_PASS;
 	if (in.length > inside_mtu(tunnel, now))
 		return XDP_PASS;
@@ -452,12 +469,15 @@ int gre_decap_xdp(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct gre_counters *count;
+	struct gre_tunnel *tunnel;
 	struct judgement j = {};
 	struct ethhdr *eth;
 
 	if (judge(data, end, end - data, ctx->ingress_ifindex, false, &j) != RX_DELIVER)
 		return XDP_PASS;
-	if (j.ecn != j.inner_ecn || j.tunnel->flags & GRE_KEEPALIVE_ONLY)
+	tunnel = j.tunnel;
+	OPAQUE(tunnel);
+	if (!tunnel || j.ecn != j.inner_ecn || tunnel->flags & GRE_KEEPALIVE_ONLY)
 		return XDP_PASS;
 	if (bpf_xdp_adjust_head(ctx, j.strip))
 		return XDP_PASS;
@@ -466,14 +486,14 @@ int gre_decap_xdp(struct xdp_md *ctx)
 	eth = data;
 	if ((void *)(eth + 1) > end)
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, j.tunnel->device_mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, j.tunnel->peer_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, tunnel->device_mac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, tunnel->peer_mac, ETH_ALEN);
 	eth->h_proto = j.protocol;
-	count = counters(j.tunnel->counters);
+	count = counters(tunnel->counters);
 	if (count) {
 		count->rx_packets++;
 		count->rx_bytes += j.length;
 	}
 	/* sent by the far half of the pair, it arrives at the near one: the tunnel interface */
-	return bpf_redirect(j.tunnel->peer, 0);
+	return bpf_redirect(tunnel->peer, 0);
 }

@@ -55,12 +55,13 @@ struct gre_counters {
 	__u64 drops[GRE_DROPS];
 };
 
-/* Shared with user space by mmap. The program writes all but `line_down`. */
+/* Shared with user space by mmap. User space writes `line_down` and `generation`. */
 struct gre_state {
 	__u32 line_down; /* 1: carry no data, only keepalives */
 	__u32 pmtu;      /* learned inside MTU, 0: none */
 	__u64 pmtu_until; /* CLOCK_MONOTONIC, ns */
 	__u64 icmp_after; /* CLOCK_MONOTONIC, ns: no "too big" message before */
+	__u64 generation; /* slot 0: counts the changes of the tables, each after it was made */
 };
 
 #define GRE_KEYED 0x01

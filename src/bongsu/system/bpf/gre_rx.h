@@ -116,6 +116,11 @@ INLINE bool read_inner6(void *at, void *end, __u32 room, bool gso, struct inner 
 	return true;
 }
 
+INLINE bool read_inner(void *at, void *end, __u32 room, bool six, bool gso, struct inner *in)
+{
+	return six ? read_inner6(at, end, room, gso, in) : read_inner4(at, end, room, gso, in);
+}
+
 /* Inside a keepalive: GRE with protocol 0, and the tunnel's own key if it has a key at all. */
 INLINE bool keepalive_gre(__be16 *gre, void *end, const struct gre_tunnel *tunnel)
 {
@@ -258,7 +263,7 @@ INLINE int judge4(void *data, void *end, __u32 length, __u32 ifindex, bool gso,
 	pair.local = ip->daddr;
 	pair.remote = ip->saddr;
 	pair.keyed = !!(flags & GRE_KEY);
-	j->tunnel = bpf_map_lookup_elem(&gre_by_pair4, &pair);
+	j->tunnel = tunnel_of_pair(&pair);
 	if (!j->tunnel || j->tunnel->underlay != ifindex)
 		return RX_UNKNOWN;
 	total = bpf_ntohs(ip->tot_len);

@@ -49,6 +49,7 @@ STATE: Final = np.dtype(
         ("pmtu", "u4"),
         ("pmtu_until", "u8"),
         ("icmp_after", "u8"),
+        ("generation", "u8"),
     ]
 )
 

@@ -116,13 +116,13 @@ class Plane:
         table, pair = _pair(record)
         self._maps[table].update(pair, record.tobytes())
         self._maps["gre_by_peer"].update(record["peer"].tobytes(), record.tobytes())
-        if old is None:
-            return
-        old_table, old_pair = _pair(old)
-        if (old_table, old_pair) != (table, pair):
-            self._maps[old_table].delete(old_pair)
-        if old["peer"] != record["peer"]:
-            self._maps["gre_by_peer"].delete(old["peer"].tobytes())
+        if old is not None:
+            old_table, old_pair = _pair(old)
+            if (old_table, old_pair) != (table, pair):
+                self._maps[old_table].delete(old_pair)
+            if old["peer"] != record["peer"]:
+                self._maps["gre_by_peer"].delete(old["peer"].tobytes())
+        self._changed()
 
     def owner(self, record: np.void) -> str | None:
         """The name of the tunnel that has this one's ends and key already, None without one."""
@@ -137,6 +137,7 @@ class Plane:
         table, pair = _pair(record)
         self._maps[table].delete(pair)
         self._maps["gre_by_peer"].delete(record["peer"].tobytes())
+        self._changed()
 
     def counters(self, record: np.void) -> TunnelCounters:
         """The sum over CPUs of a tunnel."""
@@ -184,6 +185,10 @@ class Plane:
         attach.tc_detach(index, "ingress", PRIORITY)
         if not links.filters(ipr, index):
             attach.clsact_remove(index)
+
+    def _changed(self) -> None:
+        # last: what the programs remember is of the generation before
+        self.states[0]["generation"] += 1
 
     def _records(self) -> Any:
         return self._maps["gre_by_peer"].batch("u4", layout.TUNNEL)[1]
