@@ -3,7 +3,7 @@
 import time
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +11,10 @@ from bongsu.cli.lab import need_root
 from bongsu.cli.output import err, fail, line, out, working
 from bongsu.cli.probe import footer, run_survey, table
 from bongsu.cli.source import load_sound, show_findings
-from bongsu.lab.fault import bring_in, heal
 from bongsu.lab.lab import Lab
-from bongsu.lab.lifecycle import SETTLE_WAIT_S, raise_lab, remove_lab, settle
-from bongsu.lab.outage import measure
-from bongsu.lab.probe.survey import Survey, sources
-from bongsu.render.bundle import make_bundle
+
+if TYPE_CHECKING:
+    from bongsu.lab.probe.survey import Survey
 
 PROBES = 20
 PROBE_INTERVAL_S = 0.05
@@ -28,6 +26,9 @@ def demo(
     ] = None,
 ) -> None:
     """Check, render, raise, probe, kill a PoP, probe again, and take everything down."""
+    from bongsu.lab.lifecycle import raise_lab, remove_lab
+    from bongsu.render.bundle import make_bundle
+
     need_root()
     began = time.monotonic()
     path = file or example("anycast.yaml")
@@ -66,6 +67,11 @@ def example(name: str) -> Path:
 
 
 def _show(lab: Lab) -> None:
+    from bongsu.lab.fault import bring_in, heal
+    from bongsu.lab.lifecycle import SETTLE_WAIT_S, settle
+    from bongsu.lab.outage import measure
+    from bongsu.lab.probe.survey import sources
+
     _step("4. probe", "bongsu probe")
     before = _survey(lab)
     victim = _busiest(before)
@@ -94,14 +100,14 @@ def _show(lab: Lab) -> None:
     _survey(lab)
 
 
-def _survey(lab: Lab) -> Survey:
+def _survey(lab: Lab) -> "Survey":
     result = run_survey(lab, None, count=PROBES, interval_s=PROBE_INTERVAL_S)
     out.print(table(result))
     line(footer(result))
     return result
 
 
-def _busiest(result: Survey) -> str | None:
+def _busiest(result: "Survey") -> str | None:
     """The PoP that serves most vantage points; the first of equals."""
     served = [look.pop for look in result.looks if look.pop]
     return max(dict.fromkeys(served), key=served.count) if served else None

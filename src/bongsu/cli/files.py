@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from bongsu.checks import Severity, codes
 from bongsu.checks import explain as page_of
@@ -18,8 +17,6 @@ from bongsu.cli.source import (
     show_findings,
 )
 from bongsu.intent import model_schema
-from bongsu.render import render_node
-from bongsu.render.bundle import make_bundle
 
 
 def check(file: FileArgument, as_json: JsonOption = False) -> None:
@@ -55,6 +52,9 @@ def render(
     as_json: JsonOption = False,
 ) -> None:
     """Write every node's native configuration: to the terminal, or as bundles with -o."""
+    from bongsu.render import render_node
+    from bongsu.render.bundle import make_bundle
+
     source = load_sound(file)
     if node is not None and node not in source.plans:
         fail(f"no node {node} in {file}", "nodes: " + ", ".join(source.plans), EXIT_USAGE)
@@ -103,6 +103,8 @@ def explain(
     except KeyError:
         fail(f"no check has the code {code}", "codes: " + ", ".join(codes()), EXIT_USAGE)
     if out.is_terminal:
+        from rich.markdown import Markdown
+
         out.print(Markdown(text))
     else:
         line(text.rstrip())

@@ -1,9 +1,13 @@
-"""`bongsu lab`: raise a network on this machine, look at it, break it, test it, take it down."""
+"""`bongsu lab`: raise a network on this machine, look at it, break it, test it, take it down.
+
+What makes labs is imported by the verbs that make or break one: netlink takes longer to load than a
+small network to check.
+"""
 
 import os
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,11 +15,11 @@ from rich.table import Table
 from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, line, out, print_json, working
 from bongsu.cli.source import FileArgument, JsonOption, load_sound
 from bongsu.intent import load_text
-from bongsu.lab.fault import bring_in, heal
 from bongsu.lab.lab import Lab, the_lab
-from bongsu.lab.lifecycle import SETTLE_WAIT_S, raise_lab, remove_lab, settle, sweep
 from bongsu.lab.state import LabPaths, lab_names, read_record
-from bongsu.lab.verdict import Verdict, title, try_assertion
+
+if TYPE_CHECKING:
+    from bongsu.lab.verdict import Verdict
 
 app = typer.Typer(
     help="Raise a network on this machine, with real daemons, and try it.", no_args_is_help=True
@@ -47,6 +51,8 @@ def open_lab(name: str | None) -> Lab:
 @app.command()
 def up(file: FileArgument, name: NameOption = None) -> None:
     """Raise the lab of a network file and leave it up."""
+    from bongsu.lab.lifecycle import raise_lab, settle
+
     need_root()
     source = load_sound(file)
     began = time.monotonic()
@@ -71,6 +77,8 @@ def down(
     name: LabOption = None, everything: Annotated[bool, typer.Option("--all")] = False
 ) -> None:
     """Take a lab down: processes, namespaces, links, files."""
+    from bongsu.lab.lifecycle import remove_lab, sweep
+
     need_root()
     removed = sweep()
     names = lab_names() if everything else ([name] if name else [])
@@ -88,6 +96,8 @@ def down(
 @app.command()
 def status(as_json: JsonOption = False) -> None:
     """Show the labs of this machine, their faults, and what has not settled."""
+    from bongsu.lab.lifecycle import settle
+
     need_root()
     rows = []
     for name in lab_names():
@@ -137,6 +147,9 @@ def fault(
     name: LabOption = None,
 ) -> None:
     """Bring a fault into the lab, or take it back."""
+    from bongsu.lab.fault import bring_in, heal
+    from bongsu.lab.lifecycle import SETTLE_WAIT_S, settle
+
     lab = open_lab(name)
     if mend:
         heal(lab, what)
@@ -157,6 +170,8 @@ def run_tests(
     as_json: JsonOption = False,
 ) -> None:
     """Try every assertion of the file. A lab that was not up is raised, and removed afterwards."""
+    from bongsu.lab.lifecycle import raise_lab, remove_lab
+
     need_root()
     if file is None:
         lab = open_lab(name)
@@ -174,6 +189,8 @@ def run_tests(
 
 
 def _try_all(lab: Lab, as_json: bool) -> int:
+    from bongsu.lab.verdict import title, try_assertion
+
     verdicts: list[Verdict] = []
     if not lab.network.tests:
         fail("the file has no `tests:`, so there is nothing to try", code=EXIT_USAGE)
@@ -193,7 +210,7 @@ def _try_all(lab: Lab, as_json: bool) -> int:
     return 0 if passed == len(verdicts) else EXIT_FINDINGS
 
 
-def show_verdict(verdict: Verdict) -> None:
+def show_verdict(verdict: "Verdict") -> None:
     """`[PASS]` or `[FAIL]`, the promise, and the evidence below it."""
     mark = "[green]\\[PASS][/]" if verdict.passed else "[bold red]\\[FAIL][/]"
     out.print(f"{mark} {verdict.title.replace('[', chr(92) + '[')}", soft_wrap=True)

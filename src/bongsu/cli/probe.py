@@ -1,7 +1,7 @@
 """`bongsu probe`: one's own network seen from everywhere, as ping.pe shows it."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -12,7 +12,9 @@ from bongsu.cli.lab import LabOption, open_lab
 from bongsu.cli.output import EXIT_FINDINGS, err, out, print_json
 from bongsu.cli.source import JsonOption
 from bongsu.lab.lab import Lab
-from bongsu.lab.probe.survey import Look, Survey, survey
+
+if TYPE_CHECKING:
+    from bongsu.lab.probe.survey import Look, Survey
 
 LOSS_WARNING = 0.0
 LOSS_BAD = 0.05
@@ -47,8 +49,10 @@ def run_survey(
     count: int,
     interval_s: float,
     vantages: list[str] | None = None,
-) -> Survey:
+) -> "Survey":
     """A survey with a progress bar on terminals."""
+    from bongsu.lab.probe.survey import survey
+
     target = lab.target(to)
     with Progress(
         TextColumn("probing {task.fields[target]}"),
@@ -69,7 +73,7 @@ def run_survey(
         )
 
 
-def table(result: Survey) -> Table:
+def table(result: "Survey") -> Table:
     """The survey as a table."""
     view = Table(
         title=f"{result.target} from everywhere",
@@ -95,14 +99,14 @@ def table(result: Survey) -> Table:
     return view
 
 
-def footer(result: Survey) -> str:
+def footer(result: "Survey") -> str:
     """What the PoPs themselves counted."""
     counted = ", ".join(f"{pop} +{number}" for pop, number in result.counted.items())
     word = "agree" if result.proved else "DO NOT agree"
     return f"entered meanwhile, as the PoPs count it: {counted}; paths and counters {word}"
 
 
-def survey_dict(result: Survey) -> dict[str, object]:
+def survey_dict(result: "Survey") -> dict[str, object]:
     """The survey as JSON has it."""
     return {
         "target": str(result.target),
@@ -112,7 +116,7 @@ def survey_dict(result: Survey) -> dict[str, object]:
     }
 
 
-def _loss(look: Look) -> str:
+def _loss(look: "Look") -> str:
     text = f"{100 * look.loss:.1f}"
     if look.loss > LOSS_BAD:
         return f"[bold red]{text}[/]"
