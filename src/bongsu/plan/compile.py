@@ -47,6 +47,8 @@ class _Index:
     """Of each tunnel, the outer address of each end."""
     owned: dict[Prefix, int]
     """The owner's prefixes and their place in the file."""
+    lengths: dict[int, set[int]]
+    """Their lengths, by family: few, where a prefix has up to 128 that might hold it."""
 
 
 def _index(network: Network) -> _Index:
@@ -63,7 +65,11 @@ def _index(network: Network) -> _Index:
                     of_tunnel[own].append(item)
     outer = {name: outer_addresses(network, tunnel) for name, tunnel in network.tunnels.items()}
     owned = {prefix: place for place, prefix in enumerate(network.owner.prefixes)}
-    return _Index(tunnels, carried, outer, owned)
+    lengths = {
+        family: {prefix.prefixlen for prefix in owned if prefix.version == family}
+        for family in (4, 6)
+    }
+    return _Index(tunnels, carried, outer, owned, lengths)
 
 
 def underlay_of(node: Node, end: TunnelEnd) -> str:
@@ -134,8 +140,9 @@ def _owned(used: list[Prefix], index: _Index) -> list[Prefix]:
     found = {
         whole
         for prefix in used
-        for length in range(prefix.prefixlen + 1)
-        if (whole := prefix.supernet(new_prefix=length)) in index.owned
+        for length in index.lengths[prefix.version]
+        if length <= prefix.prefixlen
+        and (whole := prefix.supernet(new_prefix=length)) in index.owned
     }
     return sorted(found, key=lambda prefix: index.owned[prefix])
 
