@@ -69,9 +69,9 @@ def test_a_job() -> None:
 
 def test_a_guest_without_a_result_is_an_error() -> None:
     with pytest.raises(VmError, match="without a result"):
-        resume("echo before; echo c > /proc/sysrq-trigger; sleep 60")
-    with pytest.raises(VmError, match=r"not done after 1 s(.|\n)*before"):
-        resume("echo before; sleep 60", timeout_s=1)
+        resume("echo c > /proc/sysrq-trigger; sleep 60")
+    with pytest.raises(VmError, match="not done after 1 s"):
+        resume("sleep 60", timeout_s=1)
     assert running(os.getpid()) == []
 
 
