@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bongsu.cli.lab import need_root
-from bongsu.cli.output import err, fail, line, out, working
+from bongsu.cli.lab import need_root, show_missing
+from bongsu.cli.output import fail, line, out, working
 from bongsu.cli.probe import footer, run_survey, table
 from bongsu.cli.source import load_sound, show_findings
 from bongsu.lab.lab import Lab
@@ -26,7 +26,7 @@ def demo(
     ] = None,
 ) -> None:
     """Check, render, raise, probe, kill a PoP, probe again, and take everything down."""
-    from bongsu.lab.lifecycle import raise_lab, remove_lab
+    from bongsu.lab.lifecycle import NAME_LENGTH, raise_lab, remove_lab, settle
     from bongsu.render.bundle import make_bundle
 
     need_root()
@@ -45,7 +45,7 @@ def demo(
         line(f"{name:8} plan {plan.digest()[:12]}  " + "  ".join(bundle.files))
 
     _step("3. raise", f"bongsu lab up {path.name}")
-    name = f"{network.name}-demo"[:31].rstrip("-")
+    name = f"demo-{network.name}"[:NAME_LENGTH].rstrip("-")
     with working("raising the lab") as status:
         lab = raise_lab(network, path, source.text, name=name, keep=False, progress=status.update)
     try:
@@ -53,6 +53,7 @@ def demo(
             f"{len(lab.topology.nodes)} nodes with their agents, {len(lab.topology.routers)} BIRDs "
             f"of the Internet, {len(lab.topology.vantages)} vantage points"
         )
+        show_missing(settle(lab, 0))
         _show(lab)
     finally:
         with working("taking the lab down"):
@@ -95,8 +96,7 @@ def _show(lab: Lab) -> None:
     heal(lab, fault)
     with working("waiting for BGP to settle"):
         missing = settle(lab, SETTLE_WAIT_S)
-    for text in missing:
-        err.print(f"[yellow]not settled[/]: {text}")
+    show_missing(missing)
     _survey(lab)
 
 

@@ -1,10 +1,16 @@
 """`bongsu doctor`: what this machine can do, and which backend will carry what."""
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import typer
 from rich.table import Table
 
-from bongsu.cli.output import out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, out, print_json
 from bongsu.cli.source import JsonOption
+
+if TYPE_CHECKING:
+    from bongsu.system.doctor import Capability
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -13,12 +19,16 @@ def doctor(as_json: JsonOption = False) -> None:
 
     found = diagnose()
     if as_json:
-        print_json([vars(item) if hasattr(item, "__dict__") else item for item in found])
-        return
+        print_json([asdict(item) for item in found])
+    else:
+        out.print(_table(found))
+    if not all(item.ok for item in found if item.needed):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+def _table(found: "list[Capability]") -> Table:
     table = Table("Capability", "", "Detail", "What to do")
     for item in found:
         mark = "[green]yes[/]" if item.ok else "[yellow]no[/]"
         table.add_row(item.name, mark, item.detail, item.hint or "")
-    out.print(table)
-    if not all(item.ok for item in found if getattr(item, "needed", False)):
-        raise typer.Exit(1)
+    return table

@@ -1,6 +1,8 @@
 """Commands on the file alone: check, render, plan, explain, schema. Nothing is touched but output."""
 
+import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Annotated
 
 import typer
@@ -8,6 +10,7 @@ import typer
 from bongsu.checks import Severity, codes
 from bongsu.checks import explain as page_of
 from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, line, out, print_json
+from bongsu.cli.output import text as write
 from bongsu.cli.source import (
     FileArgument,
     JsonOption,
@@ -62,11 +65,10 @@ def render(
     if output is not None:
         for name, plan in plans.items():
             bundle = make_bundle(plan)
-            for relative, text in bundle.to_tree().items():
-                target = output / name / relative
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_text(text)
+            _replace(output / name, bundle.to_tree())
             line(f"{output / name}: {len(bundle.files)} files, plan {plan.digest()[:12]}")
+        if node is None:
+            _drop_old_bundles(output, set(plans))
         return
     rendered = {name: render_node(plan) for name, plan in plans.items()}
     if as_json:
@@ -75,7 +77,36 @@ def render(
     for name, files in rendered.items():
         for path, text in files.items():
             err.print(f"[bold cyan]# {name}: {path}[/]")
-            out.print(text, markup=False, soft_wrap=True)
+            write(text)
+
+
+def _replace(directory: Path, tree: dict[str, str]) -> None:
+    """Write the tree beside and put it in the directory's place: an agent never sees a mixture."""
+    if directory.exists() and not (directory / "manifest.json").is_file():
+        fail(f"{directory} is there and is no bundle, so it was left alone", code=EXIT_USAGE)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(mkdtemp(dir=directory.parent, prefix=f".{directory.name}-"))
+    try:
+        for relative, text in tree.items():
+            target = beside / relative
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        beside.chmod(0o755)
+        if directory.exists():
+            directory.rename(beside / ".old")
+        beside.rename(directory)
+        shutil.rmtree(directory / ".old", ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _drop_old_bundles(output: Path, wanted: set[str]) -> None:
+    """Bundles of nodes that the network has no more."""
+    for entry in output.iterdir():
+        if entry.name not in wanted and (entry / "manifest.json").is_file():
+            shutil.rmtree(entry)
+            line(f"{entry}: removed, the network has no such node")
 
 
 def plan(

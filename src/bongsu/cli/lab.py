@@ -66,10 +66,15 @@ def up(file: FileArgument, name: NameOption = None) -> None:
         f"lab {lab.name} is up after {took:.1f} s: {len(lab.topology.nodes)} nodes, "
         f"{len(lab.topology.routers)} ASes, {len(lab.topology.vantages)} vantage points"
     )
-    for text in missing:
-        err.print(f"[yellow]not settled[/]: {text}")
+    show_missing(missing)
     if missing:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def show_missing(missing: list[str]) -> None:
+    """What has not settled, on standard error."""
+    for text in missing:
+        err.print(f"[yellow]not settled[/]: {text}", soft_wrap=True)
 
 
 @app.command()
@@ -81,12 +86,13 @@ def down(
 
     need_root()
     removed = sweep()
-    names = lab_names() if everything else ([name] if name else [])
-    if not names and not removed:
-        present = lab_names()
-        if len(present) > 1:
-            fail("more than one lab is there: " + ", ".join(present), "say which: --lab NAME")
+    present = lab_names()
+    if name is not None:
+        names = [] if name in removed else [name]
+    elif everything or len(present) <= 1:
         names = present
+    else:
+        fail("more than one lab is there: " + ", ".join(present), "say which: --lab NAME")
     for one in names:
         remove_lab(one)
         removed.append(one)
@@ -155,8 +161,9 @@ def fault(
         heal(lab, what)
         with working("waiting for the network to settle"):
             missing = settle(lab, SETTLE_WAIT_S)
-        line(f"healed {what}" + "".join(f"\nnot settled: {text}" for text in missing))
-        return
+        line(f"healed {what}")
+        show_missing(missing)
+        raise typer.Exit(EXIT_FINDINGS if missing else 0)
     bring_in(lab, what)
     line(f"{what} is in effect; take it back with: bongsu lab fault --heal {what}")
 
@@ -170,7 +177,7 @@ def run_tests(
     as_json: JsonOption = False,
 ) -> None:
     """Try every assertion of the file. A lab that was not up is raised, and removed afterwards."""
-    from bongsu.lab.lifecycle import raise_lab, remove_lab
+    from bongsu.lab.lifecycle import raise_lab, remove_lab, settle
 
     need_root()
     if file is None:
@@ -182,6 +189,7 @@ def run_tests(
             source.loaded.network, file, source.text, name=name, keep=False, progress=spinner.update
         )
     try:
+        show_missing(settle(lab, 0))
         code = _try_all(lab, as_json)
     finally:
         remove_lab(lab.name)
@@ -189,6 +197,7 @@ def run_tests(
 
 
 def _try_all(lab: Lab, as_json: bool) -> int:
+    from bongsu.lab.evidence import keep_evidence
     from bongsu.lab.verdict import title, try_assertion
 
     verdicts: list[Verdict] = []
@@ -207,6 +216,8 @@ def _try_all(lab: Lab, as_json: bool) -> int:
         )
     else:
         line(f"{passed} of {len(verdicts)} assertions hold")
+        if passed < len(verdicts) and (folder := keep_evidence(lab.name)):
+            line(f"logs and routes are kept in {folder}")
     return 0 if passed == len(verdicts) else EXIT_FINDINGS
 
 

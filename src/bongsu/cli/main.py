@@ -10,7 +10,7 @@ import sys
 import typer
 
 from bongsu.cli import agent, demo, doctor, files, lab, probe
-from bongsu.cli.output import EXIT_FINDINGS, err, fail
+from bongsu.cli.output import EXIT_FINDINGS, fail
 
 app = typer.Typer(
     name="bongsu",
@@ -39,30 +39,15 @@ def run() -> None:
         signal.signal(number, lambda number, _frame: sys.exit(128 + number))
     try:
         app()
-    except KeyboardInterrupt:
-        err.print("interrupted; what was made has been removed")
-        sys.exit(130)
     except BrokenPipeError:
         # `bongsu render … | head`: nobody listens any more, and that is fine
         sys.stderr.close()
         sys.exit(EXIT_FINDINGS)
     except Exception as error:
-        if not _told(error):
+        # Errors of ours and the system's speak to the operator; anything else is a bug, shown whole.
+        if not (type(error).__module__.startswith("bongsu.") or isinstance(error, OSError)):
             raise
         try:
             fail(str(error), getattr(error, "hint", ""))
         except typer.Exit as leave:
             sys.exit(leave.exit_code)
-
-
-def _told(error: Exception) -> bool:
-    """Errors of ours that already speak to the operator; anything else is a bug, and shows itself."""
-    from bongsu.lab.link.spec import LinkError
-    from bongsu.lab.state import LabError
-    from bongsu.lab.topology import TopologyError
-    from bongsu.system.agent_client import AgentError
-    from bongsu.system.netns import NetnsError
-    from bongsu.system.run import RunError
-
-    known = (LabError, TopologyError, LinkError, AgentError, NetnsError, RunError)
-    return isinstance(error, (*known, PermissionError))

@@ -13,8 +13,9 @@ import typer
 from rich.console import Console
 from rich.status import Status
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+# emoji=False: rich would take the `:a:` of an IPv6 address for one, even where markup is off
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
@@ -28,6 +29,11 @@ def print_json(value: Any) -> None:
 def line(text: str = "") -> None:
     """A line as it is: no markup, no wrapping, so that paths and commands can be copied."""
     out.print(text, markup=False, soft_wrap=True)
+
+
+def text(whole: str) -> None:
+    """A file's text on standard output, byte for byte."""
+    sys.stdout.write(whole)
 
 
 def fail(message: str, hint: str = "", code: int = EXIT_FINDINGS) -> NoReturn:

@@ -67,8 +67,10 @@ def heal(lab: Lab, fault: str) -> None:
             _each_link(lab, where, lambda links, name: links.silence(name, False))
         case "node-kill":
             _revive_node(lab, where)
+        case "daemon-kill":
+            _cables(lab, where.partition("/")[0])  # only to refuse what is not there
         case _:
-            pass
+            raise LabError(f"no fault {fault}", hint="bongsu lab status shows the faults in effect")
     record = read_record(lab.name)
     if record is not None and fault in record.faults:
         rest = {name: at for name, at in record.faults.items() if name != fault}
@@ -124,6 +126,8 @@ def _kill_node(lab: Lab, node: str) -> int:
 
 
 def _revive_node(lab: Lab, node: str) -> None:
+    if node not in lab.topology.nodes:
+        raise LabError(f"no node {node} in the lab", hint="nodes: " + ", ".join(lab.topology.nodes))
     if netns.exists(lab.paths.netns(node)):
         return
     make_namespace(lab.paths.netns(node))

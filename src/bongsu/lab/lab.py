@@ -12,6 +12,7 @@ from bongsu.model.network import Network
 from bongsu.model.node import Role
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
+from bongsu.system import netns
 from bongsu.system.agent_client import AgentClient
 from bongsu.system.daemons.birdctl import BirdControl, BirdError
 from bongsu.system.run import run
@@ -100,6 +101,8 @@ class Lab:
         """
         found: dict[str, int] = {}
         for pop in self.pops():
+            if not netns.exists(self.paths.netns(pop)):
+                continue
             answer = run(
                 ["nft", "-j", "list", "counter", "inet", "bongsu", "entered"],
                 netns=self.paths.netns(pop),

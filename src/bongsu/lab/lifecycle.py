@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bongsu.lab.converge import agents_missing, unsettled
+from bongsu.lab.evidence import keep_evidence
 from bongsu.lab.lab import Lab
 from bongsu.lab.link.links import Links
 from bongsu.lab.link.spec import LinkSpec
 from bongsu.lab.member import end_inhabitants, inhabitants, start_node, start_router, write_bundle
 from bongsu.lab.state import (
-    NETNS_PREFIX,
     LabError,
     LabPaths,
     forget,
@@ -77,7 +77,9 @@ def raise_lab(
             progress("waiting for BGP to settle")
             settle(lab, SETTLE_WAIT_S)
             update_record(name, phase="up", raised_s=round(time.monotonic() - began, 2))
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, LabError) and (folder := keep_evidence(name)):
+                error.hint = f"logs and routes are kept in {folder}"
             _remove(name)
             raise
     return lab
@@ -193,9 +195,3 @@ def _remove(name: str) -> None:
     for member in members:
         netns.remove(member)
     forget(name)
-
-
-def leftover_namespaces() -> list[str]:
-    """Namespaces that look like a lab's while no lab knows them."""
-    known = tuple(LabPaths(name).netns("") for name in lab_names())
-    return [n for n in netns.names(NETNS_PREFIX) if not n.startswith(known)]

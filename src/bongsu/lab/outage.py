@@ -36,7 +36,7 @@ class Outage:
 
 
 class ServiceNotWholeError(Exception):
-    """Sources had losses before the fault."""
+    """A source had no answer even before the fault: an outage would mean nothing."""
 
 
 def measure(

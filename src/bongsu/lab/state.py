@@ -21,7 +21,7 @@ from bongsu.system.run import is_same_process, start_time
 LABS_DIR = Path("/run/bongsu/lab")
 NETNS_PREFIX = "bs."
 """Names of labs and members hold no dot, so that `bs.a.` is never the beginning of lab a-b's."""
-LOCK_WAIT_S = 60.0
+LOCK_WAIT_S = 180.0
 """Longer than any lab takes to raise or to remove: a held lock means another command works on it."""
 
 

@@ -6,13 +6,13 @@ from bongsu.lab.fault import FaultHandle, bring_in, heal
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import settle
 from bongsu.lab.outage import ServiceNotWholeError, measure
-from bongsu.lab.probe.path import trace
 from bongsu.lab.probe.pinger import Pinger, Series
-from bongsu.lab.probe.survey import sources
+from bongsu.lab.probe.survey import sources, survey
 from bongsu.model.assertion import AnyAssertion, Entry, Outage, Path, Reach, Unreachable
 from bongsu.model.base import Address
 
 PROBES = 20
+ENTRY_PROBES = 5
 PROBE_INTERVAL_S = 0.02
 OUTAGE_LIMIT_S = 30.0
 """An outage that lasts so long is not over."""
@@ -31,6 +31,8 @@ class Verdict:
 
 def try_assertion(lab: Lab, assertion: AnyAssertion) -> Verdict:
     """Try one assertion in the lab. The lab is left as it was found: faults are healed."""
+    if not _names(lab, assertion):
+        return Verdict(False, title(assertion), ["the lab has no vantage point to look from"])
     match assertion:
         case Reach():
             return _reach(lab, assertion)
@@ -84,21 +86,22 @@ def _reach(lab: Lab, assertion: Reach) -> Verdict:
 
 
 def _entry(lab: Lab, assertion: Entry) -> Verdict:
-    passed, evidence = entered_by(
-        lab, lab.target(assertion.to), _names(lab, assertion), assertion.pop
-    )
+    names = _names(lab, assertion)
+    passed, evidence = _entered_by(lab, lab.target(assertion.to), names, assertion.pop)
     return Verdict(passed, title(assertion), evidence)
 
 
-def entered_by(lab: Lab, target: Address, names: list[str], pop: str) -> tuple[bool, list[str]]:
-    """Whether every named vantage point's path to the target leads through the PoP."""
-    evidence, passed = [], True
-    for path in trace(sources(lab, target, names)):
-        entered = next((found for hop in path.hops if hop and (found := lab.pop_of(hop))), None)
-        passed = passed and entered == pop and path.reached
-        hops = " ".join(str(hop) if hop else "*" for hop in path.hops)
-        evidence.append(f"{path.source.name}: by {entered or 'no PoP'} [{hops}]")
-    return passed, evidence
+def _entered_by(lab: Lab, target: Address, names: list[str], pop: str) -> tuple[bool, list[str]]:
+    """Whether all of these enter by the PoP: by the path of each, and by the PoP's own counter."""
+    result = survey(lab, target, vantages=names, count=ENTRY_PROBES, interval_s=PROBE_INTERVAL_S)
+    evidence = []
+    for look in result.looks:
+        hops = " ".join(hop or "*" for hop in look.hops)
+        evidence.append(f"{look.vantage}: by {look.pop or 'no PoP'} [{hops}], {look.lost} lost")
+    counted = ", ".join(f"{name} +{number}" for name, number in result.counted.items())
+    evidence.append(f"the PoPs counted {counted}")
+    entered = all(look.pop == pop and look.lost < look.sent for look in result.looks)
+    return entered and result.proved, evidence
 
 
 def _path(lab: Lab, assertion: Path) -> Verdict:
@@ -131,10 +134,7 @@ def _outage(lab: Lab, assertion: Outage) -> Verdict:
         return handle.at_ns
 
     try:
-        try:
-            outage = measure(sources(lab, target, names), inject, limit_s=OUTAGE_LIMIT_S)
-        except ServiceNotWholeError as error:
-            return Verdict(False, title(assertion), [str(error)])
+        outage = measure(sources(lab, target, names), inject, limit_s=OUTAGE_LIMIT_S)
         passed = outage.recovered and outage.worst_ms <= assertion.max_ms
         evidence = [
             f"{name}: {gap:.0f} ms without service, {outage.lost[name]} of {outage.sent[name]} lost"
@@ -142,15 +142,19 @@ def _outage(lab: Lab, assertion: Outage) -> Verdict:
         ]
         if not outage.recovered:
             evidence.append("service did not come back")
-        if assertion.then_pop and outage.recovered:
-            entered, seen = entered_by(lab, target, names, assertion.then_pop)
+        elif assertion.then_pop:
+            entered, seen = _entered_by(lab, target, names, assertion.then_pop)
             passed = passed and entered
             evidence += [] if entered else seen
-        return Verdict(passed, f"{title(assertion)}: {outage.worst_ms:.0f} ms", evidence)
+        text = f"{title(assertion)}: {outage.worst_ms:.0f} ms"
+    except ServiceNotWholeError as error:
+        passed, evidence, text = False, [str(error)], title(assertion)
     finally:
         for handle in handles:
             heal(lab, handle.fault)
-        settle(lab, SETTLE_S)
+        missing = settle(lab, SETTLE_S)
+    evidence += [f"after healing: {item}" for item in missing]
+    return Verdict(passed and not missing, text, evidence)
 
 
 def _ping(lab: Lab, target: Address, names: list[str], count: int = PROBES) -> list[Series]:

@@ -14,20 +14,23 @@ Fault = Annotated[
 `daemon-kill:NODE/DAEMON` or `node-kill:NODE`."""
 
 Target = Name | AddressField
+Sources = Annotated[list[Name], Field(min_length=1)] | Literal["vantages"]
 
 
 class Assertion(Model):
-    """Common to all: an optional text for the report."""
+    """Common to all: who looks, at what, and an optional text for the report."""
 
     says: str | None = None
+    from_: Annotated[Sources, Field(alias="from")] = "vantages"
+    """Names of vantage points; without it, all of them."""
+    to: Target
+    """A host of the lab, or an address."""
 
 
 class Reach(Assertion):
     """Every source gets an answer from the target, with at most this share of probes lost."""
 
     expect: Literal["reach"]
-    from_: Annotated[list[Name] | Literal["vantages"], Field(alias="from")] = "vantages"
-    to: Target
     max_loss: Annotated[float, Field(ge=0, lt=1)] = 0
     max_rtt_ms: Annotated[float, Field(gt=0)] | None = None
 
@@ -36,8 +39,6 @@ class Entry(Assertion):
     """Traffic of every source enters the network at this PoP."""
 
     expect: Literal["entry"]
-    from_: Annotated[list[Name] | Literal["vantages"], Field(alias="from")] = "vantages"
-    to: Target
     pop: Name
 
 
@@ -45,8 +46,6 @@ class Path(Assertion):
     """The AS path seen at every source, nearest AS first, ours last."""
 
     expect: Literal["path"]
-    from_: Annotated[list[Name] | Literal["vantages"], Field(alias="from")] = "vantages"
-    to: Target
     as_path: list[Asn]
 
 
@@ -54,16 +53,12 @@ class Unreachable(Assertion):
     """No source gets an answer from the target."""
 
     expect: Literal["unreachable"]
-    from_: Annotated[list[Name] | Literal["vantages"], Field(alias="from")] = "vantages"
-    to: Target
 
 
 class Outage(Assertion):
     """Under the fault, no source is without an answer for longer than `max_ms`."""
 
     expect: Literal["outage"]
-    from_: Annotated[list[Name] | Literal["vantages"], Field(alias="from")] = "vantages"
-    to: Target
     fault: Fault
     max_ms: Positive
     then_pop: Name | None = None

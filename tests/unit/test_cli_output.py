@@ -1,0 +1,63 @@
+"""What the command line prints is what was meant, byte for byte."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bongsu.cli.main import app
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
+# names of emoji, as rich has them, and parts of IPv6 addresses
+TRAPS = ("fd00:a:1::", "fd00:bee:2::", "fd00:100:3::", "fd00:abc:4::")
+
+
+@pytest.mark.parametrize("net", TRAPS)
+def test_no_address_becomes_a_picture(net: str, tmp_path: Path) -> None:
+    text = EXAMPLE.read_text().replace(
+        "seoul: {addresses: [10.99.1.1/24]}, home: {addresses: [10.99.1.2/24]}",
+        f'seoul: {{addresses: [10.99.1.1/24, "{net}1/64"]}}, '
+        f'home: {{addresses: [10.99.1.2/24, "{net}2/64"]}}',
+    )
+    assert net in text
+    file = tmp_path / "network.yaml"
+    file.write_text(text)
+    done = CliRunner().invoke(app, ["render", str(file), "--node", "seoul"])
+    assert f"neighbor {net}2 as 64500;" in done.stdout
+
+
+def test_render_replaces_a_bundle_and_drops_nodes_that_are_no_more(tmp_path: Path) -> None:
+    run = CliRunner().invoke
+    out = tmp_path / "bundles"
+    assert run(app, ["render", str(EXAMPLE), "-o", str(out)]).exit_code == 0
+    (out / "seoul" / "root" / "etc" / "stale.conf").write_text("of an older bundle")
+    (out / "gone").mkdir()
+    (out / "gone" / "manifest.json").write_text("{}")
+    (out / "mine").mkdir()
+    assert run(app, ["render", str(EXAMPLE), "-o", str(out)]).exit_code == 0
+    assert not (out / "seoul" / "root" / "etc" / "stale.conf").exists()
+    assert sorted(path.name for path in out.iterdir()) == ["home", "mine", "seoul", "tokyo"]
+
+
+def test_render_leaves_alone_what_is_no_bundle(tmp_path: Path) -> None:
+    (tmp_path / "seoul").mkdir()
+    (tmp_path / "seoul" / "precious").write_text("keep me")
+    done = CliRunner().invoke(app, ["render", str(EXAMPLE), "-o", str(tmp_path)])
+    assert done.exit_code == 2
+    assert (tmp_path / "seoul" / "precious").read_text() == "keep me"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["check", "nowhere.yaml"], 2, "cannot read"),
+        (["explain", "XYZ999"], 2, "no check has the code"),
+        (["render", str(EXAMPLE), "--node", "nobody"], 2, "no node nobody"),
+        (["check", str(EXAMPLE)], 0, "all is well"),
+        (["explain", "SEC001"], 0, "SEC001"),
+    ],
+)
+def test_exit_codes(words: list[str], code: int, says: str) -> None:
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == code
+    assert says in done.output
