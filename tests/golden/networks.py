@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from ruamel.yaml import YAML
+import yaml
 
 from bongsu.model.network import Network
 from bongsu.plan.compile import compile_network
@@ -20,5 +20,5 @@ NETWORKS = {
 @cache
 def plans(network: str) -> dict[str, NodePlan]:
     """Plans of all nodes of the network with that file name."""
-    data = YAML(typ="safe").load(NETWORKS[network].read_text())
+    data = yaml.safe_load(NETWORKS[network].read_text())
     return compile_network(Network.model_validate(data))

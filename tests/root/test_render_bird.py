@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from bongsu.model.network import Network
 from bongsu.plan.compile import compile_network
@@ -69,9 +69,7 @@ class Wan:
             self.veth(pop, f"gre-{pop}", "home", f"gre-{pop}")
             self.ip(pop, f"addr add 10.99.{number}.1/24 dev gre-{pop}")
             self.ip("home", f"addr add 10.99.{number}.2/24 dev gre-{pop}")
-        network = Network.model_validate(
-            YAML(typ="safe").load((EXAMPLES / "anycast.yaml").read_text())
-        )
+        network = Network.model_validate(yaml.safe_load((EXAMPLES / "anycast.yaml").read_text()))
         for node, plan in compile_network(network).items():
             secrets = self.directory / f"{node}.secrets"
             secrets.write_text(

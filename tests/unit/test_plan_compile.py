@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
+import yaml
 
 from bongsu.model.network import Network
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
-RAW: dict[str, Any] = YAML(typ="safe").load(EXAMPLE.read_text())
+RAW: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())
 
 
 def plans(**changes: Any) -> dict[str, NodePlan]:

@@ -1,6 +1,6 @@
 """A YAML parser's complaint in words that help.
 
-libyaml and ruamel's own parser word the same errors differently and in the language of grammars; the
+libyaml and PyYAML's own parser word the same errors differently and in the language of grammars; the
 table below has the ones that a person meets. What the offending line says is never repeated: it may
 hold a secret.
 """
