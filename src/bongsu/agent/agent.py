@@ -3,7 +3,9 @@
 It is the same program on a cloud VM and in the lab. When it ends by SIGTERM it stops BIRD first, so
 that announcements are withdrawn before anything else changes, and leaves tunnels and filters as
 they are: the next agent finds them and no packet notices. With `purge` it takes them away too.
-When it is killed, BIRD goes on, and the next agent adopts it.
+When it is killed, BIRD goes on, and the next agent adopts it. At SIGHUP it reads its bundle again.
+
+Nothing that fails while it runs ends it: a failure becomes an event, and the next turn tries again.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ import json
 import os
 import signal
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -30,9 +33,14 @@ from bongsu.agent.supervisor import Supervisor
 from bongsu.system import files
 from bongsu.system.agent_client import SOCKET_NAME
 from bongsu.system.daemons.bird import Bird
-from bongsu.system.gre.base import GreBackend, GreError
+from bongsu.system.gre.base import GreBackend
 
 READY_NAME = "ready"
+STATE_NAMES = (
+    SOCKET_NAME, READY_NAME, "agent.log", "agent.log.1", "bird.log", "bird.log.1", "bird.json",
+    "nftables.json", "agent.lock",
+)  # fmt: skip
+"""Everything that is ever made in the state directory, the lock last."""
 REFRESH_S = 1.0
 """How often the tunnels' interfaces follow the path MTU, and BIRD's sessions are looked at."""
 
@@ -79,7 +87,10 @@ class Agent:
         )
         self._watch = SessionWatch(self.events)
         self._applying = asyncio.Lock()
-        self._stop = asyncio.Event()
+        self._stopping = self._hung_up = False
+        self._wake = asyncio.Event()
+        self._failing: dict[str, str] = {}
+        """What failed at the last look, so that it is told once and not every second."""
         self._purge = options.purge
         self._control = ControlServer(
             state_dir / SOCKET_NAME,
@@ -90,52 +101,122 @@ class Agent:
                 "apply": self._ask_apply,
                 "stop": self._ask_stop,
             },
+            lambda request, error: self._failed(f"request {request}", error),
         )
 
     async def run(self) -> None:
-        """Apply, serve until SIGTERM, SIGINT or `stop`, clean up. Raises ApplyError at the start."""
+        """Apply, serve until SIGTERM, SIGINT or `stop`, clean up. Raises ApplyError at the start.
+
+        And at the end, if not everything could be taken away.
+        """
         loop = asyncio.get_running_loop()
         ready = self._options.state_dir / READY_NAME
         files.remove(ready)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self.events.add("agent", "", "started", pid=os.getpid())
         try:
             await self._control.start()
-            await self._apply(self._options.bundle)
+            try:
+                await self._apply(self._options.bundle)
+            except ApplyError:
+                # Told to end in the middle of it: that is no failure.
+                if not self._stopping:
+                    raise
             await self._until_stopped()
             self.events.add("agent", "", "stopping", purge=self._purge)
-            await self._supervisor.stop()
-            if self._purge:
-                await self._applier.purge()
+            # An apply that is under way ends first, or it would build what is being taken away.
+            async with self._applying:
+                await self._supervisor.stop()
+                if self._purge:
+                    self._keepalive.close()
+                    await self._applier.purge()
         finally:
             self._keepalive.close()
             self._supervisor.detach()
             self._control.close()
             files.remove(ready)
             self._worker.shutdown()
+            self.events.add("agent", "", "stopped")
+            if self._purge:
+                self._remove_state()
             os.close(self._lock)
-        self.events.add("agent", "", "stopped")
+
+    def _end(self) -> None:
+        self._stopping = True
+        # From here on no apply and no restart brings a BIRD up that nobody would stop.
+        self._supervisor.close()
+        self._wake.set()
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+        self._wake.set()
 
     async def _until_stopped(self) -> None:
-        loop = asyncio.get_running_loop()
-        while not self._stop.is_set():
+        while not self._stopping:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(REFRESH_S):
-                    await self._stop.wait()
-            if self._backend is None or self._applying.locked():
-                continue
+                    await self._wake.wait()
+            self._wake.clear()
+            if self._stopping:
+                return
+            if self._hung_up:
+                self._hung_up = False
+                await self._apply_again()
+            elif self._backend is not None and not self._applying.locked():
+                await self._look(self._backend)
+
+    async def _apply_again(self) -> None:
+        self.events.add("agent", "", "SIGHUP: the bundle is read again")
+        try:
+            await self._apply(self._options.bundle)
+        except ApplyError as error:
+            self.events.add("agent", "", f"goes on as it was: {error}", level="error")
+        except Exception as error:
+            self._failed("apply", error)
+
+    async def _look(self, backend: GreBackend) -> None:
+        """Sessions, lines that could not be set, the path MTU. Whatever fails, the agent goes on."""
+        loop = asyncio.get_running_loop()
+        try:
             self._watch.look(*await asyncio.to_thread(self._status.sessions))
-            try:
-                changed = await loop.run_in_executor(self._worker, self._backend.refresh)
-            except (GreError, OSError) as error:
-                self.events.add("path-mtu", "", str(error), level="warning")
-                continue
-            for name, mtu in changed.items():
-                self.events.add("path-mtu", name, "the underlay's path changed", mtu=mtu)
+            self._failing.pop("sessions", None)
+        except Exception as error:
+            self._failed("sessions", error)
+        self._keepalive.retry()
+        try:
+            changed = await loop.run_in_executor(self._worker, backend.refresh)
+            self._failing.pop("path-mtu", None)
+        except Exception as error:
+            self._failed("path-mtu", error)
+            return
+        for name, mtu in changed.items():
+            self.events.add("path-mtu", name, "the underlay's path changed", mtu=mtu)
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"
+        if self._failing.get(kind) == text:
+            return
+        self._failing[kind] = text
+        where = traceback.extract_tb(error.__traceback__)[-1:]
+        self.events.add(
+            kind, "", text, level="error",
+            at=[f"{Path(frame.filename).name}:{frame.lineno}" for frame in where],
+        )  # fmt: skip
+
+    def _remove_state(self) -> None:
+        self.events.close_file()
+        directory = self._options.state_dir
+        for name in STATE_NAMES:
+            files.remove(directory / name)
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
     async def _apply(self, directory: Path) -> dict[str, Any]:
         async with self._applying:
+            if self._stopping:
+                raise ApplyError("verify", "the agent is stopping", changed=False)
             began = time.monotonic()
             report = await self._applier.apply(directory)
         took = round((time.monotonic() - began) * 1000, 1)
@@ -161,11 +242,8 @@ class Agent:
         backend = self._backend
         if backend is None:
             return
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._worker, backend.set_line, name, up)
-        except (GreError, OSError) as error:
-            self.events.add("line-protocol", name, f"not applied: {error}", level="error")
+        # Whatever it raises is told, and tried again, by the keepalives.
+        await asyncio.get_running_loop().run_in_executor(self._worker, backend.set_line, name, up)
 
     async def _ask_status(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return await self._status.full()
@@ -192,15 +270,19 @@ class Agent:
     async def _ask_stop(self, request: Mapping[str, Any]) -> dict[str, Any]:
         self._purge = self._purge or request.get("purge") is True
         # The answer goes out first: the loop runs the waiter in its next turn at the earliest.
-        self._stop.set()
+        self._end()
         return {"purge": self._purge}
 
 
 def _lock(path: Path) -> int:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(fd), path.stat()):
+                return fd
+        except OSError as error:
+            os.close(fd)
+            raise AgentBusyError(f"another agent works in {path.parent}") from error
+        # Removed by an agent that purged and ended between the two calls.
         os.close(fd)
-        raise AgentBusyError(f"another agent works in {path.parent}") from error
-    return fd

@@ -35,8 +35,12 @@ class RequestError(Exception):
 class ControlServer:
     """Serves one table of handlers on one unix socket."""
 
-    def __init__(self, path: Path, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, path: Path, handlers: Mapping[str, Handler], failed: Callable[[str, Exception], None]
+    ) -> None:
+        """`failed` hears of every request that a handler broke down over, and why."""
         self._path = path
+        self._failed = failed
         self._handlers = handlers
         self._server: asyncio.Server | None = None
         self._connections = 0
@@ -97,6 +101,10 @@ class ControlServer:
             return {"ok": True, "result": await handler(request)}
         except RequestError as error:
             return _error(error.kind, str(error))
+        except Exception as error:
+            # A defect of ours costs one answer: the others of this agent still have to be given.
+            self._failed(request["request"], error)
+            return _error("internal", f"{request['request']}: {type(error).__name__}: {error}")
 
     async def _answer(self, writer: asyncio.StreamWriter, answer: dict[str, Any]) -> None:
         writer.write(json.dumps(answer, default=str).encode() + b"\n")

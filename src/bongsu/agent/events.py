@@ -71,6 +71,10 @@ class EventLog:
         """The newest `limit` events after `sequence`, oldest first."""
         return [event for event in self._ring if event.sequence > sequence][-limit:]
 
+    def close_file(self) -> None:
+        """Write no more to the file."""
+        self._path = None
+
     def _write(self, line: str) -> None:
         # A full disk or a closed terminal must not stop a router.
         if self._stream is not None:

@@ -1,9 +1,10 @@
 """The shell around the keepalive machines: raw sockets, one clock, one applier for all tunnels.
 
 A line protocol change is applied as the latest state, never as a backlog: a slow kernel call makes
-the next one skip what has been overtaken. Requests are whole packets on one IPPROTO_RAW socket, so
-they leave by the underlay beside the tunnel; replies arrive on one GRE socket per local address,
-whose filter lets only protocol type 0 up, or every data packet would be copied here.
+the next one skip what has been overtaken, and one that failed is tried again. Requests are whole
+packets on one IPPROTO_RAW socket, so they leave by the underlay beside the tunnel; replies arrive on
+one GRE socket per local address, whose filter lets only protocol type 0 up, or every data packet
+would be copied here.
 """
 
 import asyncio
@@ -67,6 +68,8 @@ class KeepaliveShell:
         self._sender: socket.socket | None = None
         self._receivers: dict[IPv4Address, socket.socket] = {}
         self._desired: dict[str, bool] = {}
+        self._unapplied: dict[str, bool] = {}
+        """Changes that the system refused, for `retry`."""
         self._applier: asyncio.Task[None] | None = None
         self.refused: dict[str, int] = {}
         """Packets that were no reply of ours, by reason."""
@@ -150,6 +153,7 @@ class KeepaliveShell:
         session = self._sessions.pop(name)
         del self._by_ends[session.ends]
         self._desired.pop(name, None)
+        self._unapplied.pop(name, None)
         if session.timer is not None:
             session.timer.cancel()
 
@@ -237,6 +241,11 @@ class KeepaliveShell:
         self._events.add("line-protocol", name, cause, level=level, state=state)  # type: ignore[arg-type]
         self._apply_line(name, up)
 
+    def retry(self) -> None:
+        """Try again what the system refused; to be called about once a second."""
+        for name, up in self._unapplied.items():
+            self._apply_line(name, self._desired.get(name, up))
+
     def _apply_line(self, name: str, up: bool) -> None:
         self._desired[name] = up
         if self._applier is None or self._applier.done():
@@ -246,7 +255,20 @@ class KeepaliveShell:
         while self._desired:
             name, up = next(iter(self._desired.items()))
             del self._desired[name]
-            await self._set_line(name, up)
+            try:
+                await self._set_line(name, up)
+            except Exception as error:
+                # Whatever it is, the other tunnels' lines wait behind this one.
+                if name not in self._unapplied:
+                    self._events.add(
+                        "line-protocol", name, f"not applied: {error}", level="error",
+                        state=Line.UP.value if up else Line.DOWN.value,
+                    )  # fmt: skip
+                if name in self._sessions:
+                    self._unapplied[name] = up
+                continue
+            if self._unapplied.pop(name, None) is not None:
+                self._events.add("line-protocol", name, "applied at last")
 
 
 def keepalive_ends(plan: TunnelPlan) -> Ends:

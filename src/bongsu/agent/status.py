@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+from pyroute2.netlink.exceptions import NetlinkError
+
 from bongsu.agent.apply import Applier
 from bongsu.agent.keepalive import KeepaliveShell
 from bongsu.agent.supervisor import Supervisor
@@ -79,7 +81,7 @@ class Status:
             return {}
         try:
             return {name: asdict(value) for name, value in self.backend.counters().items()}
-        except (GreError, OSError):
+        except (GreError, NetlinkError, OSError):
             return {}
 
     def _tunnel(

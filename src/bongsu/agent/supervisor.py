@@ -1,8 +1,9 @@
 """A daemon that dies comes back, and a new agent takes over what an earlier one left running.
 
 The first restart is immediate; if the daemon dies again soon the wait doubles from 0.2 s to 5 s, and
-30 s of life forgive everything. A process is known by pid and start time and ended through a pidfd,
-so that nothing is ever killed by name.
+30 s of life forgive everything. A daemon that lives but has stopped answering is ended and comes back
+the same way, and never does a second one start beside it. A process is known by pid and start time
+and ended through a pidfd, so that nothing is ever killed by name.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +26,9 @@ FORGIVEN_AFTER_S = 30.0
 READY_WITHIN_S = 15.0
 READY_POLL_S = 0.005
 STOP_GRACE_S = 3.0
+LIVENESS_S = 3.0
+LIVENESS_MISSES = 5
+"""Questions in a row without an answer, LIVENESS_S apart, until a daemon is taken to hang."""
 LOG_TAIL_LINES = 5
 LOG_BOUND = 1024 * 1024
 """Bytes of a daemon's standard error that are kept; looked at when it starts."""
@@ -73,6 +78,10 @@ class Supervisor:
         self._wanted = False
         self._backoff_s = 0.0
         self._again: asyncio.Task[None] | None = None
+        self._pulse: asyncio.Task[None] | None = None
+        # Held while a daemon is started or ended: there is never a second one beside the first.
+        self._one = asyncio.Lock()
+        self._closed = False
         self.restarts = 0
         self.loaded: Any = None
         """What the caller says the daemon has loaded; survives the agent."""
@@ -86,18 +95,26 @@ class Supervisor:
 
         Raises RunError, OSError or NotReadyError.
         """
-        self._wanted = True
-        if self._running is not None:
-            return "running"
-        if self._adopt():
-            return "adopted"
-        if self._daemon.answers():
-            raise NotReadyError(
-                f"a {self._daemon.name} that bongsu did not start is running here;"
-                f" stop it (systemctl disable --now {self._daemon.name})"
-            )
-        await self._start()
-        return "started"
+        async with self._one:
+            if self._closed:
+                raise NotReadyError(f"the agent is stopping: no {self._daemon.name} is started")
+            self._wanted = True
+            if self._running is not None:
+                return "running"
+            if await self._adopt():
+                return "adopted"
+            if await asyncio.to_thread(self._daemon.answers):
+                raise NotReadyError(
+                    f"a {self._daemon.name} that bongsu did not start is running here;"
+                    f" stop it (systemctl disable --now {self._daemon.name})"
+                )
+            await self._start()
+            return "started"
+
+    def close(self) -> None:
+        """Start nothing from now on: whoever waits in `ensure` is refused. `stop` and `detach` work."""
+        self._closed = True
+        self._give_up()
 
     def remember(self, loaded: Any) -> None:
         """Record what the daemon has loaded (JSON value), for the next agent."""
@@ -105,24 +122,27 @@ class Supervisor:
         self._save()
 
     async def stop(self) -> bool:
-        """Stop it for good; False if it did not run. An earlier agent's is found and stopped too."""
-        self._wanted = False
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        running = self._running
-        if running is None and not self._adopt():
-            return False
-        running = self._running
-        assert running is not None
-        self._forget(running)
-        if running.process is not None:
-            await asyncio.to_thread(running.process.terminate, STOP_GRACE_S)
-        else:
-            await asyncio.to_thread(kill_exact, running.pid, running.started, STOP_GRACE_S)
-        files.remove(self._record)
-        self._events.add("daemon", self._daemon.name, "stopped by the agent", state="down")
-        return True
+        """Stop it for good, answering or not; False if it did not run. Raises RunError.
+
+        An earlier agent's is found by its record and stopped, too.
+        """
+        self._give_up()
+        async with self._one:
+            running = self._running
+            if running is not None:
+                self._forget(running)
+                if running.process is not None:
+                    await asyncio.to_thread(running.process.terminate, STOP_GRACE_S)
+                    stopped = True
+                else:
+                    stopped = await self._kill(running.pid, running.started)
+            else:
+                record = self._recorded()
+                stopped = record is not None and await self._kill(record[0], record[1])
+            files.remove(self._record)
+        if stopped:
+            self._events.add("daemon", self._daemon.name, "stopped by the agent", state="down")
+        return stopped
 
     def status(self) -> dict[str, Any]:
         """For people and programs: pid, uptime, restarts, scheduling."""
@@ -139,28 +159,73 @@ class Supervisor:
 
     def detach(self) -> None:
         """Leave the daemon running and stop watching it."""
-        self._wanted = False
-        if self._again is not None:
-            self._again.cancel()
+        self._give_up()
         if self._running is not None:
             self._forget(self._running)
 
-    def _adopt(self) -> bool:
+    def _give_up(self) -> None:
+        self._wanted = False
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
+    def _recorded(self) -> tuple[int, int, Any] | None:
+        """Pid, start time and what was loaded, of the daemon that was started last."""
         try:
             record = json.loads(self._record.read_text())
-            pid, started = int(record["pid"]), int(record["start_time"])
-            pidfd = os.pidfd_open(pid)
-        except (OSError, ValueError, KeyError, TypeError):
+            return int(record["pid"]), int(record["start_time"]), record.get("loaded")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    async def _adopt(self) -> bool:
+        """Watch the recorded one if it lives and answers; one that lives and does not is ended."""
+        record = self._recorded()
+        if record is None or not is_same_process(record[0], record[1]):
             return False
-        if not is_same_process(pid, started) or not self._daemon.answers():
+        pid, started, loaded = record
+        if not await self._answers(lambda: is_same_process(pid, started)):
+            self._refuse_unwanted()
+            if is_same_process(pid, started):
+                self._events.add(
+                    "daemon", self._daemon.name,
+                    f"found running, but silent for {READY_WITHIN_S:g} s: ended",
+                    level="error", state="down", pid=pid,
+                )  # fmt: skip
+                await self._kill(pid, started)
+            return False
+        try:
+            pidfd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return False
+        if not is_same_process(pid, started):
             os.close(pidfd)
             return False
-        self.loaded = record.get("loaded")
+        self.loaded = loaded
         # Its true age: start time is in clock ticks since boot, which CLOCK_MONOTONIC counts too.
         since = started / os.sysconf("SC_CLK_TCK")
-        self._watch(_Running(pid, started, pidfd, None, since, self._daemon.prioritise(pid)))
+        running = _Running(pid, started, pidfd, None, since, self._daemon.prioritise(pid))
+        self._watch(running)
+        self._feel_pulse(running)
         self._events.add("daemon", self._daemon.name, "found running", state="up", pid=pid)
         return True
+
+    async def _answers(self, lives: Callable[[], bool]) -> bool:
+        """Wait READY_WITHIN_S for an answer, as long as it lives and is wanted."""
+        deadline = time.monotonic() + READY_WITHIN_S
+        while self._wanted and lives():
+            if await asyncio.to_thread(self._daemon.answers):
+                return True
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(READY_POLL_S)
+        return False
+
+    def _refuse_unwanted(self) -> None:
+        if not self._wanted:
+            raise NotReadyError(f"{self._daemon.name} is not wanted any more")
+
+    async def _kill(self, pid: int, started: int) -> bool:
+        return await asyncio.to_thread(kill_exact, pid, started, STOP_GRACE_S)
 
     async def _start(self) -> None:
         with contextlib.suppress(OSError):
@@ -174,12 +239,16 @@ class Supervisor:
         running = _Running(process.pid, started, pidfd, process, began, scheduling)
         self._watch(running)
         self._save()
-        while self._running is running and not await asyncio.to_thread(self._daemon.answers):
-            if time.monotonic() - began > READY_WITHIN_S:
-                raise NotReadyError(f"{self._daemon.name} does not answer: {self._tail()}")
-            await asyncio.sleep(READY_POLL_S)
-        if self._running is not running:
-            raise NotReadyError(f"{self._daemon.name} ended at once: {self._tail()}")
+        if not await self._answers(lambda: self._running is running):
+            self._refuse_unwanted()
+            if self._running is not running:
+                raise NotReadyError(f"{self._daemon.name} ended at once: {self._tail()}")
+            await self._kill(running.pid, running.started)
+            # Its end is noticed as any other, and with it comes the next try.
+            while self._running is running:
+                await asyncio.sleep(READY_POLL_S)
+            raise NotReadyError(f"{self._daemon.name} does not answer: {self._tail()}")
+        self._feel_pulse(running)
         took = round((time.monotonic() - began) * 1000, 1)
         self._events.add(
             "daemon", self._daemon.name, "started", state="up", pid=process.pid, ready_ms=took,
@@ -190,7 +259,31 @@ class Supervisor:
         self._running = running
         asyncio.get_running_loop().add_reader(running.pidfd, self._ended, running)
 
+    def _feel_pulse(self, running: _Running) -> None:
+        self._pulse = asyncio.ensure_future(self._look_for_life(running))
+
+    async def _look_for_life(self, running: _Running) -> None:
+        missed = 0
+        while True:
+            await asyncio.sleep(LIVENESS_S)
+            missed = 0 if await asyncio.to_thread(self._daemon.answers) else missed + 1
+            if missed < LIVENESS_MISSES:
+                continue
+            self._events.add(
+                "daemon", self._daemon.name, f"lives, but {missed} questions went unanswered: ended",
+                level="error", state="down", pid=running.pid,
+            )  # fmt: skip
+            missed = 0
+            try:
+                # _ended sees it and starts the next one.
+                await self._kill(running.pid, running.started)
+            except (RunError, OSError) as error:
+                self._events.add("daemon", self._daemon.name, str(error), level="error")
+
     def _forget(self, running: _Running) -> None:
+        if self._pulse is not None:
+            self._pulse.cancel()
+            self._pulse = None
         asyncio.get_running_loop().remove_reader(running.pidfd)
         os.close(running.pidfd)
         self._running = None
@@ -211,18 +304,21 @@ class Supervisor:
             self._again = asyncio.ensure_future(self._restart(wait_s))
 
     async def _restart(self, wait_s: float) -> None:
-        try:
-            while self._wanted and self._running is None:
-                await asyncio.sleep(wait_s)
+        while True:
+            await asyncio.sleep(wait_s)
+            async with self._one:
+                if self._running is not None:
+                    break
                 self.restarts += 1
                 try:
                     await self._start()
-                except (RunError, OSError, NotReadyError) as error:
+                    break
+                except Exception as error:
+                    # Whatever it is: nobody else would start the daemon.
                     self._events.add("daemon", self._daemon.name, str(error), level="error")
                 # Also after an end during _start: _ended saw this task and left the retry to it.
-                wait_s = self._backoff_s
-        finally:
-            self._again = None
+                wait_s = max(self._backoff_s, BACKOFF_FIRST_S)
+        self._again = None
 
     def _save(self) -> None:
         if self._running is not None:
