@@ -17,9 +17,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 /* Enough for outer IPv6 with an option, GRE with all fields, and the largest inner header. */
 #define HEADERS 160
 
-/* Not in the headers of every kernel we are built with. */
-#define DECAP_L3_IPV4 (1ULL << 7)
-
 struct outer4 {
 	struct iphdr ip;
 	__be16 gre[2];
@@ -235,11 +232,10 @@ INLINE long strip(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 	if (tunnel->family == 6 && j->length < sizeof(struct ipv6hdr)) {
 		/*
 		 * The kernel leaves at least an IPv6 header, which is more than this packet has,
-		 * unless it is told what comes (Linux 6.3); before, the packet has to be longer.
+		 * unless it is told that the packet is IPv4, which takes 20 bytes.
 		 */
-		if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, DECAP_L3_IPV4) &&
-		    (bpf_skb_change_tail(skb, skb->len + 20, 0) ||
-		     bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, 0)))
+		if (bpf_skb_change_proto(skb, bpf_htons(ETH_P_IP), 0) ||
+		    bpf_skb_adjust_room(skb, room + 20, BPF_ADJ_ROOM_MAC, 0))
 			return -1;
 	} else if (bpf_skb_adjust_room(skb, room, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_FIXED_GSO)) {
 		return -1;

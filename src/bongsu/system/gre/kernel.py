@@ -33,6 +33,8 @@ IGNORE_ENCAP_LIMIT = 0x01
 """IP6_TNL_F_IGN_ENCAP_LIMIT: no option in front of the GRE header that a peer may not know."""
 USE_INNER_CLASS = 0x02
 """IP6_TNL_F_USE_ORIG_TCLASS."""
+SETTABLE = 0xFFFF
+"""The flags above are the driver's own notes (IP6_TNL_F_CAP_*), shown but not taken."""
 REFRESHED = 64
 """Tunnels whose path MTU one `refresh` asks for, in turn: a question each, some 0.3 ms."""
 
@@ -191,7 +193,10 @@ class KernelBackend:
         message = self._ipr.link("get", index=device.index)[0]
         data = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA")
         found = {attribute: data.get_attr(attribute) for attribute in wanted}
-        return {k: v["value"] if hasattr(v, "keys") else v for k, v in found.items()}
+        plain = {k: v["value"] if hasattr(v, "keys") else v for k, v in found.items()}
+        if (flags := plain.get("IFLA_IP6GRE_FLAGS")) is not None:
+            plain["IFLA_IP6GRE_FLAGS"] = flags & SETTABLE
+        return plain
 
     def _counted(self, record: np.void) -> TunnelCounters:
         ours = self._plane.counters(record)
