@@ -4,7 +4,8 @@ Everything that can be refused is refused before anything is touched: hashes, se
 the daemons' own parsers on the very text that will be loaded. Then, in this order: files; nftables
 (before forwarding, so that it never stands open); sysctl; tunnels with their addresses; rules; BIRD;
 keepalives; and last what the plan no longer names. A step that fails later leaves what was done,
-says so, and may be repeated.
+says so, and may be repeated. What stood there before is recorded before it is changed (see owned),
+and `purge` puts it back.
 
 The machine's own uplink and LAN addresses are never touched, and `netplan apply` is never run: live
 tunnels are the agent's. The netplan file is written only for the `kernel` backend, for boots without
@@ -27,6 +28,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell, keepalive_ends
+from bongsu.agent.owned import KEPT_SUFFIX, Owned
 from bongsu.agent.secrets import SecretError, Secrets
 from bongsu.agent.supervisor import NotReadyError, Supervisor
 from bongsu.model.node import Platform
@@ -46,9 +48,8 @@ APPLIED_FILE = Path("/etc/bongsu/applied.json")
 """Manifest of the bundle in force: it outlives a reboot, so that stale files are known."""
 KNOWN_FILES = {CONFIG, NFT_FILE, SYSCTL_FILE, NETPLAN_FILE}
 """A bundle may write these and nothing else."""
+OWNED_FILE = Path("/etc/bongsu/owned.json")
 
-KEPT_SUFFIX = ".before-bongsu"
-"""What stood there before the first bundle is the owner's and is not lost."""
 BUNDLE_BYTES, BUNDLE_FILES = 64 * 1024 * 1024, 1000
 
 _T = TypeVar("_T")
@@ -112,18 +113,25 @@ class Applier:
         if backend is None or backend.name != "kernel" or shutil.which("netplan") is None:
             texts.pop(NETPLAN_FILE, None)
         await self._step("check", lambda: self._check(plan, texts, secrets))
+        owned = await self._step("owned", lambda: Owned(OWNED_FILE))
 
         self._touched = True
-        await self._step("files", lambda: self._files(bundle, texts, secrets))
+        await self._step("files", lambda: self._files(owned, bundle, texts, secrets))
         settings = sysctl.parse(texts.get(SYSCTL_FILE, ""))
         await self._step("nftables", lambda: self._nftables(texts.get(NFT_FILE)))
-        await self._step("sysctl", lambda: self._sysctl(s for s in settings if not s.interface))
+        # Those of a tunnel come and go with it.
+        tunnels = {tunnel.name for tunnel in plan.tunnels}
+        lasting = [setting for setting in settings if setting.interface not in tunnels]
+        machine = [setting for setting in settings if not setting.interface]
+        await self._step("found", lambda: owned.claim_settings(sysctl.differing(lasting)))
+        await self._step("sysctl", lambda: self._sysctl(machine))
         await self._step("tunnels", lambda: self._tunnels(backend, plan))
-        await self._step("interfaces", lambda: self._sysctl(s for s in settings if s.interface))
+        await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
         await self._async_step("bird", self._daemon(CONFIG in texts))
         await self._async_step("keepalive", self._watch(backend, plan))
         await self._step("stale", lambda: self._stale(backend, plan))
+        await self._step("stale settings", lambda: self._settings_back(owned, settings))
         await self._step(
             "record", lambda: files.write_atomic(APPLIED_FILE, _json(bundle.manifest()))
         )
@@ -131,15 +139,28 @@ class Applier:
         return self._report
 
     async def purge(self) -> None:
-        """Take away everything that is ours: tunnels, rules, the nftables table. Best effort."""
-        bundle = self.bundle
-        if bundle is None:
-            return
-        empty = bundle.plan.model_copy(update={"tunnels": [], "home": []})
-        backend = await self._step("purge", lambda: self._found_backend(empty))
-        await self._step("purge rules", lambda: self._rules(empty))
-        await self._step("purge tunnels", lambda: self._stale(backend, empty))
-        await self._step("purge nftables", nft.delete)
+        """Take away all that is ours and put back what was before, whatever fails on the way.
+
+        BIRD must have been stopped. Raises ApplyError for the first step that failed, at the end.
+        """
+        self._report, self._touched = Report(), True
+        failed: ApplyError | None = None
+        # Forwarding goes back first, and the filter last: in between nothing stands open.
+        for name, step in (
+            ("purge settings", lambda: self._settings_back(Owned(OWNED_FILE), [])),
+            ("purge rules", lambda: rules.set_rules([])),
+            ("purge tunnels", self._no_tunnels),
+            ("purge files", self._files_back),
+            ("purge nftables", nft.delete),
+            ("purge bird", self._bird.remove_run_files),
+        ):
+            try:
+                await self._step(name, step)
+            except ApplyError as error:
+                failed = failed or error
+        self.bundle = None
+        if failed is not None:
+            raise failed
 
     def _found_backend(self, plan: NodePlan) -> GreBackend | None:
         try:
@@ -171,22 +192,47 @@ class Applier:
                 files.write_atomic(path, texts[NETPLAN_FILE], 0o600)
                 run(["netplan", "generate", "--root-dir", str(scratch)])
 
-    def _files(self, bundle: Bundle, texts: dict[Path, str], secrets: Secrets) -> None:
-        recorded = _recorded()
+    def _files(
+        self, owned: Owned, bundle: Bundle, texts: dict[Path, str], secrets: Secrets
+    ) -> None:
+        secret_text = secrets.bird_text()
+        wanted = set(texts) | ({SECRETS} if secret_text is not None else set())
+        for path in owned.claim([*sorted(wanted), APPLIED_FILE]):
+            self._change(f"kept {path} of before as {path}{KEPT_SUFFIX}")
         for path, text in texts.items():
-            if path not in recorded and files.keep(path, KEPT_SUFFIX):
-                self._change(f"kept {path} of before as {path}{KEPT_SUFFIX}")
             if files.write_atomic(path, text, bundle.mode(str(path))):
                 self._change(f"wrote {path}")
-        secret_text = secrets.bird_text()
-        if secret_text is None:
-            if files.remove(SECRETS):
-                self._change(f"removed {SECRETS}")
-        elif files.write_atomic(SECRETS, secret_text, 0o640, USER):
+        if secret_text is not None and files.write_atomic(SECRETS, secret_text, 0o640, USER):
             self._change(f"wrote {SECRETS}")
-        for path in recorded - set(texts):
-            if files.remove(path):
-                self._change(f"removed {path}")
+        for path in sorted(owned.files - wanted - {APPLIED_FILE}):
+            if done := owned.give_back(path):
+                self._change(done)
+
+    def _files_back(self) -> None:
+        owned = Owned(OWNED_FILE)
+        for path in sorted(owned.files):
+            if done := owned.give_back(path):
+                self._change(done)
+        # What could not be put back so far is tried again by the next purge.
+        if not owned.settings:
+            owned.remove()
+
+    def _settings_back(self, owned: Owned, wanted: list[sysctl.Setting]) -> None:
+        keys = owned.settings.keys() - {setting.path for setting in wanted}
+        # Forwarding first: writing it sets other keys of its own accord (ip-sysctl.rst).
+        for key in sorted(keys, key=lambda key: ("forward" not in key, key)):
+            if sysctl.apply([sysctl.Setting(key, owned.settings[key])]).changed:
+                self._change(f"put {key} back")
+            owned.forget_settings([key])
+
+    def _no_tunnels(self) -> None:
+        try:
+            backend = self._backend()
+        except GreError:
+            return  # without a backend there never was a tunnel
+        for name in backend.names():
+            backend.delete(name)
+            self._change(f"removed tunnel {name}")
 
     def _nftables(self, text: str | None) -> None:
         record = self._state_dir / "nftables.json"
@@ -202,7 +248,7 @@ class Applier:
         files.write_atomic(record, json.dumps([digest, nft.fingerprint()]), 0o600)
         self._change("loaded the nftables table")
 
-    def _sysctl(self, settings: Any) -> None:
+    def _sysctl(self, settings: list[sysctl.Setting]) -> None:
         outcome = sysctl.apply(settings)
         for path in outcome.changed:
             self._change(f"set {path}")
@@ -306,12 +352,6 @@ def _identity(path: Path) -> list[int] | None:
     except FileNotFoundError:
         return None
     return [status.st_ino, status.st_mtime_ns]
-
-
-def _recorded() -> set[Path]:
-    record = _read_json(APPLIED_FILE)
-    paths = record.get("files", {}) if isinstance(record, dict) else {}
-    return {Path(path) for path in paths} & KNOWN_FILES
 
 
 def _read_json(path: Path) -> Any:

@@ -4,6 +4,7 @@
 of its own. Settings of the network namespace that the caller is in.
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,17 @@ def apply(settings: Iterable[Setting], root: Path = PROC_SYS) -> Outcome:
         except FileNotFoundError:
             missing.append(setting.path)
     return Outcome(changed, missing)
+
+
+def differing(settings: Iterable[Setting], root: Path = PROC_SYS) -> dict[str, str]:
+    """The values that `apply` would replace, by path. Raises OSError."""
+    found = {}
+    for setting in settings:
+        with contextlib.suppress(FileNotFoundError):
+            present = (root / setting.path).read_text().split()
+            if present != setting.value.split():
+                found[setting.path] = " ".join(present)
+    return found
 
 
 def _path(key: str) -> str:

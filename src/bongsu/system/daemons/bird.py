@@ -64,6 +64,13 @@ class Bird:
         with log.open("ab") as stderr:
             return spawn(argv, stderr=stderr)
 
+    def remove_run_files(self) -> None:
+        """Remove what a stopped BIRD left, and the directory made for it unless others use it."""
+        self.control.unlink(missing_ok=True)
+        self.pid_file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.control.parent.rmdir()
+
     def connect(self, timeout_s: float = 5.0) -> BirdControl:
         """A connection to its control socket. Raises OSError, BirdError."""
         return BirdControl(self.control, timeout_s)
