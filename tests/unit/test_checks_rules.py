@@ -10,6 +10,12 @@ def test_the_example_is_clean() -> None:
     assert check_values(example()) == []
 
 
+BOTH_FAMILIES = """
+nodes:
+  seoul: {interfaces: {ens3: {addresses: [203.0.113.10/24, "2001:db8:a::1/64"]}}}
+  home: {interfaces: {wan: {addresses: [192.0.2.10/24, "2001:db8:b::1/64"]}}}
+"""
+
 CASES: list[tuple[str, str, tuple[str | int, ...], str]] = [
     # code, change, path, a part of the message
     (
@@ -195,6 +201,20 @@ CASES: list[tuple[str, str, tuple[str | int, ...], str]] = [
         "seoul would speak IPv4 and home IPv6",
     ),
     (
+        "GRE005",
+        BOTH_FAMILIES + "tunnels: {gre-seoul: {ends: {seoul: {source: '2001:db8:a::1'}, "
+        "home: {source: '2001:db8:b::1'}}}}",
+        ("tunnels", "gre-seoul", "keepalive"),
+        "over IPv4 only",
+    ),
+    (
+        "GRE005",
+        BOTH_FAMILIES + "tunnels: {gre-seoul: {keepalive: null, ends: "
+        "{seoul: {source: '2001:db8:a::1', keepalive: {seconds: 5}}, home: {source: '2001:db8:b::1'}}}}",
+        ("tunnels", "gre-seoul", "ends", "seoul", "keepalive"),
+        "over IPv4 only",
+    ),
+    (
         "MTU001",
         "nodes: {home: {interfaces: {wan: {mtu: 1492}}}}\ntunnels: {gre-seoul: {mtu: 1472}}",
         ("tunnels", "gre-seoul", "mtu"),
@@ -207,6 +227,45 @@ CASES: list[tuple[str, str, tuple[str | int, ...], str]] = [
         "home: {addresses: [10.99.1.2/24, 'fd00::2/64']}}}}",
         ("tunnels", "gre-seoul", "mtu"),
         "less than IPv6's 1280",
+    ),
+    (
+        "PFS001",
+        "nodes: {home: {platform: pfsense}}",
+        ("tunnels", "gre-seoul", "key"),
+        "has no key",
+    ),
+    (
+        "PFS001",
+        "nodes: {home: {platform: pfsense}}\n"
+        "tunnels: {gre-tokyo: {ends: {tokyo: {keepalive: false}}}}",
+        ("tunnels", "gre-tokyo", "ends", "home"),
+        "sends no GRE keepalive on",
+    ),
+    (
+        "PFS001",
+        "nodes: {home: {platform: pfsense}}\n"
+        "tunnels: {gre-tokyo: {ends: {home: {keepalive: false}}}}",
+        ("tunnels", "gre-tokyo", "ends", "tokyo"),
+        "tokyo would call gre-tokyo dead",
+    ),
+    (
+        "PFS001",
+        "nodes: {home: {platform: pfsense, "
+        "interfaces: {igb0: {role: lan, addresses: [10.3.0.1/24]}}}}",
+        ("nodes", "home", "interfaces", "igb0"),
+        "no interface igb0",
+    ),
+    (
+        "PFS001",
+        "nodes: {tokyo: {platform: pfsense}}",
+        ("nodes", "tokyo", "announce"),
+        "announces nothing",
+    ),
+    (
+        "PFS001",
+        "nodes: {tokyo: {platform: pfsense}}",
+        ("nodes", "tokyo", "bgp", "neighbors"),
+        "no external BGP neighbor",
     ),
     (
         "RTE001",
@@ -326,6 +385,17 @@ QUIET = [
     ),
     ("tunnels: {gre-seoul: {ends: {seoul: {keepalive: false}}}}", "GRE003"),
     ("tunnels: {gre-seoul: {bfd: null, keepalive: null}}", "GRE003"),
+    # Both outer families, and IPv4 carries it; IPv6 carries it, and neither end sends.
+    (
+        BOTH_FAMILIES,
+        "GRE005",
+    ),
+    (
+        BOTH_FAMILIES
+        + "tunnels: {gre-seoul: {ends: {seoul: {source: '2001:db8:a::1', keepalive: false}, "
+        "home: {source: '2001:db8:b::1', keepalive: false}}}}",
+        "GRE005",
+    ),
     ("tunnels: {gre-seoul: {mtu: 1400}}", "MTU001"),
 ]
 
@@ -356,6 +426,16 @@ def test_mtu_hints_name_the_segment_size() -> None:
     (finding,) = check_change("tunnels: {gre-seoul: {mtu: 1500}}")
     assert finding.hint is not None
     assert "1472 at most (TCP MSS 1432 over IPv4, 1412 over IPv6)" in finding.hint
+
+
+def test_nobody_is_told_to_have_a_pfsense_send_keepalives() -> None:
+    def hint(change: str) -> str | None:
+        (finding,) = [item for item in check_change(change) if item.code == "GRE003"]
+        return finding.hint
+
+    blind = "tunnels: {gre-seoul: {bfd: null, ends: {home: {keepalive: false}}}}"
+    assert hint(blind) == "`keepalive` at home too, or `bfd` on the tunnel"
+    assert "sends no keepalives" in str(hint("nodes: {home: {platform: pfsense}}\n" + blind))
 
 
 RING = """

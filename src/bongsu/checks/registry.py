@@ -1,7 +1,7 @@
 """The table of all checks, and the one function that runs them.
 
-A code is an area and a number and never changes its meaning: ADR addresses, BFD, BGP, GRE, MTU, RTE
-routing, SEC security. A rule is a pure function; it yields findings of its own code only.
+A code is an area and a number and never changes its meaning: ADR addresses, BFD, BGP, GRE, MTU, PFS
+pfSense, RTE routing, SEC security. A rule is a pure function; it yields findings of its own code only.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +21,7 @@ from bongsu.checks.rules import (
     held_at_home,
     hold_time,
     inside_addresses,
+    keepalive_family,
     neighbor_reach,
     one_sided_keepalive,
     open_internet,
@@ -28,6 +29,7 @@ from bongsu.checks.rules import (
     overlapping_networks,
     owned_space,
     owner_asn,
+    pfsense,
     private_announced,
     private_outside,
     public_inside,
@@ -79,9 +81,11 @@ RULES: tuple[Rule, ...] = (
     Rule("GRE002", reused_key.check),
     Rule("GRE003", one_sided_keepalive.check),
     Rule("GRE004", outer_addresses.check),
+    Rule("GRE005", keepalive_family.check),
     Rule("MTU001", tunnel_mtu.check),
     Rule("MTU002", small_mtu.check),
     Rule("MTU003", stacked_tunnels.check),
+    Rule("PFS001", pfsense.check),
     Rule("RTE001", carried_home.check),
     Rule("RTE002", held_at_home.check),
     Rule("RTE003", recursive_routing.check),

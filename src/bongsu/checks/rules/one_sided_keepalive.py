@@ -26,8 +26,14 @@ def check(scene: Scene) -> Iterator[Finding]:
             Severity.WARNING,
             ("tunnels", name, "ends", blind),
             f"only {sender} sends keepalives: when the tunnel dies, {blind} goes on sending into it",
-            f"`keepalive` at {blind} too, or `bfd` on the tunnel",
+            _hint(scene, blind),
         )
+
+
+def _hint(scene: Scene, blind: str) -> str:
+    if scene.network.nodes[blind].platform in SILENT:
+        return f"`bfd` on the tunnel instead: {blind} is a pfSense and sends no keepalives"
+    return f"`keepalive` at {blind} too, or `bfd` on the tunnel"
 
 
 def _sends(scene: Scene, tunnel: Tunnel, node: str) -> bool:

@@ -10,6 +10,7 @@ Nothing here is applied by an agent. Raises RenderError for a plan that pfSense 
 from pathlib import Path
 
 from bongsu.plan.node import NodePlan
+from bongsu.plan.pfsense import refusals
 from bongsu.render import template, text
 from bongsu.render.pfsense.config import (
     description,
@@ -18,15 +19,16 @@ from bongsu.render.pfsense.config import (
     virtual_ips,
     virtualip_xml,
 )
-from bongsu.render.pfsense.support import refuse_unsupported
 from bongsu.render.template import Admitted
+from bongsu.render.text import RenderError
 
 DIRECTORY = "/pfsense"
 
 
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{path: text}` of the three files."""
-    refuse_unsupported(plan)
+    if reasons := [str(item) for item in refusals(plan)]:
+        raise RenderError(f"{plan.node} is a pfSense: " + "; ".join(reasons))
     tunnels = sorted(plan.tunnels, key=lambda tunnel: -tunnel.preference)
     values = {
         "header": [Admitted(line) for line in header],

@@ -1,0 +1,73 @@
+"""What pfSense 2.5.2 to 2.7 cannot be made to do, as far as a plan may ask for it.
+
+Judged in one place: a check tells it with its line in the file, and the renderer refuses.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bongsu.plan.node import NodePlan
+from bongsu.plan.tunnel import TunnelPlan
+
+INTERFACE = re.compile(r"wan|lan|opt[0-9]{1,3}")
+"""Interfaces by the names config.xml has for them, whatever their description says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One thing that pfSense cannot do, and what to do instead. `path` is a place in the file."""
+
+    path: tuple[str | int, ...]
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.remedy})"
+
+
+def refusals(plan: NodePlan) -> Iterator[Refusal]:
+    """Everything in the plan that pfSense cannot carry out; the plan's own platform does not matter."""
+    for item in plan.interfaces:
+        if not INTERFACE.fullmatch(item.name):
+            yield Refusal(
+                ("nodes", plan.node, "interfaces", item.name),
+                f"pfSense has no interface {item.name}",
+                "use its own names: wan, lan, opt1, opt2, ...",
+            )
+    for tunnel in plan.tunnels:
+        yield from _tunnel(plan.node, tunnel)
+    if plan.announcements:
+        yield Refusal(
+            ("nodes", plan.node, "announce"),
+            "a pfSense can be a home only, and announces nothing",
+            "announce from a Linux PoP",
+        )
+    if plan.external:
+        yield Refusal(
+            ("nodes", plan.node, "bgp", "neighbors"),
+            "a pfSense can be a home only, and has no external BGP neighbor",
+            "have the neighbor at a Linux PoP",
+        )
+
+
+def _tunnel(node: str, tunnel: TunnelPlan) -> Iterator[Refusal]:
+    if tunnel.key is not None:
+        yield Refusal(
+            ("tunnels", tunnel.name, "key"),
+            f"the GRE of pfSense has no key, and {tunnel.name} has {tunnel.key}",
+            "take `key` out",
+        )
+    off = "set `keepalive: false` at both ends"
+    if tunnel.keepalive is not None:
+        yield Refusal(
+            ("tunnels", tunnel.name, "ends", node),
+            f"pfSense sends no GRE keepalive on {tunnel.name}",
+            off,
+        )
+    if tunnel.peer_keepalive is not None:
+        yield Refusal(
+            ("tunnels", tunnel.name, "ends", tunnel.peer),
+            f"pfSense sends no GRE keepalive back, so {tunnel.peer} would call {tunnel.name} dead",
+            off,
+        )
