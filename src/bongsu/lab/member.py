@@ -70,7 +70,6 @@ def start_node(node: str, paths: LabPaths, secrets: Mapping[str, str]) -> Proces
             "mount -t overlay bongsu-lab -o "
             f"lowerdir=/etc,upperdir={home}/etc,workdir={home}/work /etc",
             "mount -t sysfs bongsu-lab /sys",
-            "mount -t tmpfs -o mode=1777 bongsu-lab /tmp",
             f"mount --bind {home}/run /run",
             f"exec {shlex.quote(sys.executable)} -m bongsu.agent --bundle /run/{AGENT_BUNDLE}",
         ]
