@@ -13,7 +13,7 @@ import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,16 @@ class Box:
         write_tree(make_bundle(plan), self.home / "run" / name)
         return f"/run/{name}"
 
-    def start(self, bundle: str, *arguments: str, pid_namespace: bool = True) -> None:
-        """Start the agent, as PID 1 unless told otherwise."""
+    def start(
+        self,
+        bundle: str,
+        *arguments: str,
+        pid_namespace: bool = True,
+        program: Sequence[str] = ("-m", "bongsu.agent"),
+    ) -> None:
+        """Start the agent, as PID 1 unless told otherwise; `program` is Python's to run."""
         read, write = os.pipe()
-        agent = [sys.executable, "-m", "bongsu.agent", "--bundle", bundle, *arguments]
+        agent = [sys.executable, *program, "--bundle", bundle, *arguments]
         script = "\n".join(
             [
                 "set -e",

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from bongsu.model.node import Platform
 from bongsu.render.bundle import Bundle
 from bongsu.system.agent_client import AgentError
-from bongsu.system.run import is_same_process, start_time
+from bongsu.system.run import is_same_process, run, start_time
 from tests.root.agent_box import PASSWORD, Box, boxes, cable, example, until, write_tree
 
 pytestmark = pytest.mark.root
@@ -230,6 +231,46 @@ def test_purge_takes_everything_away(fresh: Box) -> None:
     assert fresh.wait_end() == 0
     assert "gre-seoul" not in fresh.ip("-o link")
     assert "bongsu" not in fresh.text("nft", "list", "tables")
+
+
+COMMAND_LINE = ("-c", "from bongsu.cli.main import run; run()", "agent")
+
+
+def test_sighup_reads_the_bundle_again(bare: Box) -> None:
+    def slower(data: dict[str, Any]) -> None:
+        data["tunnels"]["gre-seoul"]["bfd"] = {"interval_ms": 50, "multiplier": 4}
+
+    bare.start(bare.bundle(example()["seoul"]), program=(*COMMAND_LINE, "run"))
+    bare.wait_ready()
+    before = bare.client.call("status")
+    plan = example(slower)["seoul"]
+    bare.bundle(plan)
+    os.kill(bare.agent_pid(), signal.SIGHUP)
+    until(lambda: bare.client.call("status")["plan"] == plan.digest(), "nothing was applied")
+    after = bare.client.call("status")
+    assert after["pid"] == before["pid"]
+    assert after["daemons"][0]["pid"] == before["daemons"][0]["pid"]
+    # A bundle that is broken is refused, and the agent goes on.
+    (bare.home / "run" / "bundle" / "plan.json").write_text("{}")
+    os.kill(bare.agent_pid(), signal.SIGHUP)
+    until(lambda: "goes on as it was" in bare.errors(), "nothing was refused")
+    assert bare.client.call("status")["plan"] == plan.digest()
+
+
+def test_the_command_line_applies_and_stops(bare: Box) -> None:
+    bundle = bare.bundle(example()["seoul"])
+    bare.start(bundle, program=(*COMMAND_LINE, "run"))
+    bare.wait_ready()
+    state = str(bare.home / "run" / "bongsu")
+    ask = [sys.executable, *COMMAND_LINE]
+    # The path is the agent's: this one is where the box sees it.
+    done = run([*ask, "apply", "--bundle", bundle, "--state", state], check=False)
+    assert json.loads(done.stdout)["changes"] == [], done.stderr
+    done = run([*ask, "apply", "--bundle", "/run/nothing", "--state", state], check=False)
+    assert (done.returncode, "is not a directory" in done.stderr) == (1, True)
+    assert run([*ask, "stop", "--purge", "--state", state]).stdout == ""
+    assert bare.wait_end() == 0
+    assert "gre-seoul" not in bare.ip("-o link")
 
 
 def test_orphans_are_reaped(seoul: Box) -> None:

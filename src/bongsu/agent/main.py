@@ -1,38 +1,36 @@
 """The agent as a program: `bongsu agent run`, or `python -m bongsu.agent` with fewer imports."""
 
 import asyncio
+import signal
 import sys
-from pathlib import Path
 
 from bongsu.agent import init
+from bongsu.agent.options import Arguments
 
 EXIT_OK, EXIT_REFUSED, EXIT_BUSY = 0, 1, 3
 
 
-def run_agent(
-    bundle: Path,
-    state_dir: Path = Path("/run/bongsu"),
-    *,
-    backend: str | None = None,
-    purge: bool = False,
-    ready_fd: int | None = None,
-) -> int:
+def run_agent(arguments: Arguments) -> int:
     """Run the agent of this node until SIGTERM; the exit status. Needs root.
 
-    0: ended as told. 1: the bundle was refused or could not be applied, the reason is on standard
-    error. 3: another agent runs. As PID 1 it forks first (see init), so it is to be called before
-    any thread is started. `backend` forces one by name; without it, the best that works here.
+    0: ended as told. 1: the bundle was refused, or could not be applied or taken away; the reason is
+    on standard error. 3: another agent runs. As PID 1 it forks first (see init), so it is to be
+    called before any thread is started.
     """
     init.become_child()
+    # Until the agent listens to it: the bundle is about to be read anyway.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
     # Late: PID 1 stays small, and so does a command line that never runs an agent.
     from bongsu.agent.agent import Agent, AgentBusyError, Options
     from bongsu.agent.apply import ApplyError
     from bongsu.system.gre import choose_backend
 
-    options = Options(bundle, state_dir, purge, ready_fd, sys.stderr)
+    options = Options(
+        arguments.bundle, arguments.state_dir, arguments.purge, arguments.ready_fd, sys.stderr
+    )
 
     async def main() -> None:
-        await Agent(options, lambda: choose_backend(backend)).run()
+        await Agent(options, lambda: choose_backend(arguments.backend)).run()
 
     try:
         asyncio.run(main())
