@@ -12,6 +12,7 @@ from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6PacketTooBig, IPv6
 from scapy.layers.l2 import GRE, Ether
 
+from bongsu.system.gre import offload
 from tests.root.gre_world import (
     BEHIND,
     INNER,
@@ -135,6 +136,29 @@ def test_message(w: World, family: int) -> None:
     assert bytes(got)[header:] == bytes(packet)[:128]
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_message_about_an_unfinished_checksum(w: World, family: int) -> None:
+    # TCP of a neighbour on the same host leaves its checksum to hardware (CHECKSUM_PARTIAL), as
+    # what GRO has merged does. The message made of it goes out where the stack has to fill it in.
+    w.tunnel()
+    w.routes_inside()
+    w.at("a", lambda: offload.set_features("ha", {"tx-checksum-ip-generic": False}))
+    w.ip("r", f"link set rb mtu {NARROW}")
+    eye = w.eye("h", "hh")
+    assert stream(w, "h", BEHIND[family], family, 1 << 20) == DATA[: 1 << 20]
+    # told by the data plane: the interface's own MTU is larger
+    mtu = (NARROW - 24).to_bytes(4, "big")
+    if family == 4:
+        frame = eye.one(lambda f: f[23:24] == b"\1" and f[34:36] == b"\3\4" and f[38:42] == mtu)
+        again: Any = IP(frame[14:])
+        del again[ICMP].chksum
+    else:
+        frame = eye.one(lambda f: f[20:21] == b"\x3a" and f[54:56] == b"\2\0" and f[58:62] == mtu)
+        again = IPv6(frame[14:])
+        del again[ICMPv6PacketTooBig].cksum
+    assert bytes(again) == frame[14:]
+
+
 def test_no_messages_about_messages(w: World) -> None:
     w.tunnel()
     w.routes_inside()
@@ -190,6 +214,9 @@ def test_only_the_truth_is_believed(w: World) -> None:
     wrong = frag_needed(1400, 7)
     wrong[ICMP].code = 1
     assert hear(w, wrong) == full, "host unreachable"
+    astray = frag_needed(1400, 7)
+    astray.dst = "10.1.0.1"
+    assert hear(w, astray) == full, "told to another address than had sent it"
     assert w.counters("a").too_big_received == 0
 
     assert hear(w, frag_needed(1400, 7)) == 1400 - 28

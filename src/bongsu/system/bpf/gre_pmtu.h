@@ -162,8 +162,8 @@ INLINE bool may_complain6(const struct ipv6hdr *ip, void *end)
  * Leaves `length` bytes of what is going to be written over. The MAC header is kept.
  *
  * An offloaded checksum of the old packet (CHECKSUM_PARTIAL) must not be filled into the new one.
- * The kernel forgets it when headers are removed beyond the place where it would start, which it
- * looks at before it removes: hence once far, and once more. Cutting the tail undoes an aggregate,
+ * The kernel forgets it when headers are removed beyond the place where it would start, which older
+ * ones look at before they remove: hence once far, and once more. Cutting the tail undoes an aggregate,
  * but is refused for a packet that came out of a tunnel and still bears the mark of it
  * (skb->encapsulation); then everything is taken from the front.
  */

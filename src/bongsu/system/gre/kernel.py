@@ -10,9 +10,11 @@ IPv4 addresses stay on an interface that is down; IPv6 ones do by keep_addr_on_d
 it go, and come back with it.
 """
 
+import functools
 import socket
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 from pyroute2 import IPRoute
@@ -50,6 +52,23 @@ _DROPS = {
 """What the driver counts where (ip_tunnel_rcv, ip_tunnel_xmit), under the data plane's names."""
 
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _told(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Netlink's refusals become GreErrors: no caller has to know how a tunnel is made."""
+
+    @functools.wraps(method)
+    def translated(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(*args, **kwargs)
+        except NetlinkError as error:
+            raise GreError(f"{method.__name__}: the kernel refused: {error}") from error
+
+    return translated
+
+
 class KernelBackend:
     """GreBackend by ip_gre and ip6_gre."""
 
@@ -64,6 +83,7 @@ class KernelBackend:
             self._ipr.close()
             raise
 
+    @_told
     def create(self, plan: TunnelPlan, underlay_mtu: int | None = None) -> bool:
         """See GreBackend."""
         underlay = underlay_of(self._ipr, plan)
@@ -95,6 +115,7 @@ class KernelBackend:
         changed |= links.set_up(self._ipr, device, line)
         return changed
 
+    @_told
     def delete(self, name: str) -> bool:
         """See GreBackend."""
         record = self._plane.tunnels(driver=True).get(name)
@@ -108,6 +129,7 @@ class KernelBackend:
             self._plane.release_underlay(self._ipr, int(record["underlay"]))
         return record is not None or ours
 
+    @_told
     def set_line(self, name: str, up: bool) -> None:
         """See GreBackend. The interface is taken down; keepalives do not need it."""
         record = self._record(name)
@@ -118,10 +140,12 @@ class KernelBackend:
         if up:
             self._plane.states[int(record["slot"])]["line_down"] = 0
 
+    @_told
     def line(self, name: str) -> bool:
         """See GreBackend."""
         return not self._plane.states[int(self._record(name)["slot"])]["line_down"]
 
+    @_told
     def counters(self) -> dict[str, TunnelCounters]:
         """See GreBackend. Data by the driver, keepalives and the line by our program."""
         return {
@@ -129,25 +153,30 @@ class KernelBackend:
             for name, record in sorted(self._plane.tunnels(driver=True).items())
         }
 
+    @_told
     def names(self) -> list[str]:
         """See GreBackend."""
         return sorted(self._plane.tunnels(driver=True))
 
+    @_told
     def mtu(self, name: str) -> int:
         """See GreBackend."""
         return self._path_mtu(self._record(name))
 
+    @_told
     def refresh(self) -> dict[str, int]:
         """See GreBackend. A tunnel's turn comes every (tunnels / REFRESHED) calls."""
         tunnels = sorted(self._plane.tunnels(driver=True).items())
         self._turn = 0 if self._turn >= len(tunnels) else self._turn
         changed = {}
-        for name, record in tunnels[self._turn : self._turn + REFRESHED]:
+        turn = tunnels[self._turn : self._turn + REFRESHED]
+        # Before anything can fail: one tunnel in trouble does not keep the next ones waiting.
+        self._turn += REFRESHED
+        for name, record in turn:
             device = links.read(self._ipr, int(record["device"]))
             wanted = self._device_mtu(record)
             if links.set_mtu(self._ipr, device, wanted):
                 changed[name] = wanted
-        self._turn += REFRESHED
         return changed
 
     def close(self) -> None:
