@@ -12,8 +12,8 @@ from bongsu.cli import agent as cli
 from bongsu.cli.agent import app
 from bongsu.system.agent_client import AgentError
 
-WORDS = ["--bundle", "/b", "--state", "/s", "--backend", "kernel", "--purge", "--ready-fd", "7"]
-MEANT = Arguments(Path("/b"), Path("/s"), "kernel", True, 7)
+WORDS = ["--bundle", "/b", "--state", "/s", "--backend", "xdp", "--purge", "--ready-fd", "7"]
+MEANT = Arguments(Path("/b"), Path("/s"), "xdp", True, 7)
 
 
 def test_every_option() -> None:
@@ -44,7 +44,7 @@ def test_the_command_line_hands_them_on(monkeypatch: pytest.MonkeyPatch) -> None
     shown = CliRunner().invoke(app, ["run", "--help"])
     assert shown.exit_code == 0
     assert "bongsu agent run" in shown.output
-    assert "--backend {kernel,ebpf}" in shown.output
+    assert "--backend {kernel,ebpf,xdp}" in shown.output
 
 
 class Client:
