@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bongsu.checks import Finding, Severity, run_checks
+from bongsu.cli.collector import uncollected
 from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, print_json
 from bongsu.intent import IntentError, Loaded, load_text
 from bongsu.intent.problem import Problem, path_text
@@ -55,6 +56,11 @@ def read(path: Path) -> str:
 def load(path: Path, *, as_json: bool = False) -> Source:
     """The network of the file and all findings; ends with every error of the file, if it has any."""
     text = read(path)
+    with uncollected():
+        return _made(text, path, as_json)
+
+
+def _made(text: str, path: Path, as_json: bool) -> Source:
     try:
         loaded = load_text(text, str(path))
     except IntentError as error:
