@@ -244,7 +244,8 @@ def keepalive() -> list[str]:
                 continue
             if packet[9] == socket.IPPROTO_ICMP and packet[20] == 0:
                 return found
-            if packet[9] == socket.IPPROTO_GRE:
+            # Protocol type 0 is a keepalive's; the far end may also solicit routers (0x86dd).
+            if packet[9] == socket.IPPROTO_GRE and packet[22:24] == b"\0\0":
                 found.append(packet.hex())
 
 

@@ -74,7 +74,7 @@ class Wire:
         self._echo = Path("/job/echo").read_bytes()
 
     def replies(self) -> list[str]:
-        """GRE packets that came back before the echo did, in hex."""
+        """Keepalives that came back before the echo did, in hex."""
         for packet in (self._request, self._echo):
             self._out.sendto(packet, (FAR_ADDRESS, 0))
         found: list[str] = []
@@ -84,7 +84,8 @@ class Wire:
                 continue
             if packet[9] == socket.IPPROTO_ICMP and packet[20] == 0:
                 return found
-            if packet[9] == socket.IPPROTO_GRE:
+            # Protocol type 0 is a keepalive's; the far end may also solicit routers (0x86dd).
+            if packet[9] == socket.IPPROTO_GRE and packet[22:24] == b"\0\0":
                 found.append(packet.hex())
 
 
