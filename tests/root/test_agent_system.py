@@ -24,9 +24,12 @@ def test_files_are_replaced_or_left_alone(tmp_path: Path) -> None:
     assert first.st_mode & 0o7777 == 0o640
     assert not files.write_atomic(path, "one\n", 0o640, "bird")
     assert path.stat().st_ino == first.st_ino
-    assert files.write_atomic(path, "one\n", 0o600)
-    assert files.write_atomic(path, "two\n", 0o600)
-    assert path.stat().st_ino != first.st_ino
+    with path.open() as old:
+        # a reader of the old file goes on reading it; held open, its inode is nobody else's
+        assert files.write_atomic(path, "one\n", 0o600)
+        assert files.write_atomic(path, "two\n", 0o600)
+        assert path.stat().st_ino != first.st_ino
+        assert old.read() == "one\n"
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
     assert files.remove(path)
     assert not files.remove(path)
