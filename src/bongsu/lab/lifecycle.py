@@ -34,8 +34,8 @@ from bongsu.system import netns
 
 AGENT_WAIT_S = 60.0
 """Starting Python and BIRD on every node takes seconds; on a busy machine some more."""
-SETTLE_WAIT_S = 45.0
-"""BGP connect delays (1 to 5 s) and a retry; beyond that something is wrong, and is said."""
+SETTLE_WAIT_S = 90.0
+"""A power cut leaves sessions that last a third of the hold time; beyond that it is said."""
 POLL_S = 0.02
 NAME_LENGTH = 24
 """With a member's 31 characters it makes the name of a namespace, 64 characters at most."""

@@ -16,7 +16,7 @@ ENTRY_PROBES = 5
 PROBE_INTERVAL_S = 0.02
 OUTAGE_LIMIT_S = 30.0
 """An outage that lasts so long is not over."""
-SETTLE_S = 30.0
+SETTLE_S = 90.0
 """After a fault is healed: BGP sessions need their connect delays to come back."""
 
 
