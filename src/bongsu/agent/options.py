@@ -37,7 +37,9 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
         "--state", type=Path, default=STATE_DIR, help="state directory (default: %(default)s)"
     )
     parser.add_argument(
-        "--backend", choices=["kernel", "ebpf", "xdp"], help="what carries GRE; without it, by probing"
+        "--backend",
+        choices=["kernel", "ebpf", "xdp"],
+        help="what carries GRE; without it, by probing",
     )
     parser.add_argument(
         "--purge", action="store_true", help="at the end put the machine back as it was found"
