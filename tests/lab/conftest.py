@@ -41,9 +41,9 @@ def remains(name: str) -> list[str]:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def anycast() -> Iterator[Lab]:
-    """The anycast example, up. Tests that break it mend it."""
+    """The anycast example, up for one file of tests. Tests that break it mend it."""
     lab = raised("anycast.yaml", "t-anycast")
     yield lab
     remove_lab(lab.name)
