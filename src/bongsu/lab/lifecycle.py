@@ -37,6 +37,9 @@ AGENT_WAIT_S = 60.0
 SETTLE_WAIT_S = 90.0
 """A power cut leaves sessions that last a third of the hold time; beyond that it is said."""
 POLL_S = 0.02
+STEADY_S = 1.5
+"""Longer than the examples' keepalive interval: right after a fault is healed the last unanswered
+keepalive may still take a line down for a moment."""
 NAME_LENGTH = 24
 """With a member's 31 characters it makes the name of a namespace, 64 characters at most."""
 
@@ -109,13 +112,23 @@ def sweep(progress: Progress = lambda _step: None) -> list[str]:
 
 
 def settle(lab: Lab, wait_s: float) -> list[str]:
-    """Wait until every session is up and every vantage point has its routes; what is still missing."""
+    """Wait until every session is up and every vantage point has its routes; what is still missing.
+
+    With time to wait, it has to stay so for STEADY_S.
+    """
     deadline = time.monotonic() + wait_s
-    while next(unsettled(lab), None) is not None:
-        if time.monotonic() > deadline:
+    since: float | None = None
+    while True:
+        settled = next(unsettled(lab), None) is None
+        now = time.monotonic()
+        if settled and wait_s <= 0:
+            return []
+        since = (since or now) if settled else None
+        if since is not None and now - since >= STEADY_S:
+            return []
+        if now > deadline:
             return list(unsettled(lab))
         time.sleep(POLL_S * 5)
-    return []
 
 
 def start_one_node(lab: Lab, node: str) -> None:
