@@ -6,8 +6,8 @@ import pytest
 from scapy.layers.inet import IP
 from scapy.layers.l2 import GRE
 
+from bongsu.protocol.checksum import checksum
 from bongsu.protocol.gre_keepalive import Ends, Reason, RefusedError, parse_reply, request
-from bongsu.protocol.gre_keepalive.packet import checksum
 
 A, B = IPv4Address("192.0.2.1"), IPv4Address("198.51.100.2")
 PLAIN = Ends(A, B)

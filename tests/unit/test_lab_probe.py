@@ -10,8 +10,9 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6EchoReply, IPv6
 
 from bongsu.lab.outage import _calm
-from bongsu.lab.probe.echo import EchoError, EchoReply, checksum, parse, request
+from bongsu.lab.probe.echo import EchoError, EchoReply, parse, request
 from bongsu.lab.probe.pinger import Series, Source
+from bongsu.protocol.checksum import checksum
 
 A = ip_address("192.0.2.1")
 SOURCE = Source("busan", "none", A, A)

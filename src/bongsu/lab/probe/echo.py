@@ -3,6 +3,8 @@
 import struct
 from dataclasses import dataclass
 
+from bongsu.protocol.checksum import checksum
+
 ECHO_REQUEST = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
 TIME_EXCEEDED = {4: 11, 6: 3}
@@ -31,16 +33,6 @@ class EchoError:
     ident: int
     sequence: int
     """The 16 bits that the quoted echo header carries."""
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    if len(data) % 2:
-        data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def request(family: int, ident: int, token: int, sequence: int) -> bytes:

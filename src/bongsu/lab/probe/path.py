@@ -13,9 +13,8 @@ from ipaddress import ip_address
 from secrets import randbelow, randbits
 
 from bongsu.lab.probe.echo import TIME_EXCEEDED, EchoError, EchoReply, parse, request
-from bongsu.lab.probe.pinger import Source
+from bongsu.lab.probe.pinger import Source, icmp_socket
 from bongsu.model.base import Address
-from bongsu.system.netns import socket_in
 
 MAX_HOPS = 24
 TRIES = 3
@@ -39,10 +38,7 @@ class _Walk:
         self.token = randbits(64)
         self.hops: dict[int, Address] = {}
         self.end: int | None = None
-        protocol = socket.IPPROTO_ICMP if self.family == 4 else socket.IPPROTO_ICMPV6
-        family = socket.AF_INET if self.family == 4 else socket.AF_INET6
-        self.socket = socket_in(source.netns, family, socket.SOCK_RAW, protocol)
-        self.socket.setblocking(False)
+        self.socket = icmp_socket(source)
         self.socket.bind((str(source.address), 0))
 
     def send(self) -> None:

@@ -38,6 +38,16 @@ class Source:
     target: Address
 
 
+def icmp_socket(source: Source) -> socket.socket:
+    """A raw ICMP or ICMPv6 socket in the source's namespace; not bound yet, never blocking."""
+    four = source.address.version == 4
+    protocol = socket.IPPROTO_ICMP if four else socket.IPPROTO_ICMPV6
+    family = socket.AF_INET if four else socket.AF_INET6
+    opened = socket_in(source.netns, family, socket.SOCK_RAW, protocol)
+    opened.setblocking(False)
+    return opened
+
+
 @dataclass
 class Series:
     """What one source saw. `sent_ns[i]` is CLOCK_MONOTONIC; `rtt_ns[i]` is -1 while unanswered."""
@@ -87,10 +97,7 @@ class _Endpoint:
         self.ident = secrets.randbelow(0x10000)
         self.token = secrets.randbits(64)
         self.realtime_ns: list[int] = []
-        protocol = socket.IPPROTO_ICMP if self.family == 4 else socket.IPPROTO_ICMPV6
-        family = socket.AF_INET if self.family == 4 else socket.AF_INET6
-        self.socket = socket_in(source.netns, family, socket.SOCK_RAW, protocol)
-        self.socket.setblocking(False)
+        self.socket = icmp_socket(source)
         self.socket.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         if self.family == 4:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
 
+from bongsu.protocol.checksum import checksum
+
 IPPROTO_GRE = 47
 TTL = 255
 
@@ -124,14 +126,6 @@ def parse_reply(data: bytes) -> Reply:
     if total != end:
         raise RefusedError(Reason.TRAILING)
     return Reply(IPv4Address(source), IPv4Address(destination), key, ttl, identification)
-
-
-def checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071) of an even number of bytes; 0 over a correct header."""
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
 
 
 def _gre(key: int | None, kind: int) -> bytes:
