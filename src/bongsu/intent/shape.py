@@ -16,6 +16,9 @@ PATTERNS = {
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$": (
         "an interface name of letters, digits, `_`, `.` and `-`, 15 characters at most"
     ),
+    r"^[a-z][a-z0-9-]{0,30}/[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$": (
+        "a node and one of its interfaces such as router-a/eth0"
+    ),
     r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$": (
         "a fault such as link-down:NODE/INTERFACE, silent-loss:NODE, silent-loss:TUNNEL, "
         "daemon-kill:NODE/DAEMON or node-kill:NODE"

@@ -53,6 +53,17 @@ class Vantage(Impairment):
     city: str = ""
 
 
+Plug = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}/[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$")]
+"""`NODE/INTERFACE`."""
+
+
+class Wire(Impairment):
+    """A link between two nodes, by their interfaces of role `link`."""
+
+    a: Plug
+    b: Plug
+
+
 class Host(Model):
     """A host on a LAN of a node."""
 
@@ -71,10 +82,11 @@ class Internet(Model):
 class Lab(Model):
     """What surrounds the network in the lab."""
 
-    internet: Internet
-    uplinks: dict[Name, dict[InterfaceName, Uplink]]
+    internet: Internet = Internet(ases={}, links=[])
+    uplinks: dict[Name, dict[InterfaceName, Uplink]] = {}
     """Node name, then interface name."""
-    vantages: dict[Name, Vantage]
+    wires: list[Wire] = []
+    vantages: dict[Name, Vantage] = {}
     hosts: dict[Name, Host] = {}
     secrets: dict[str, Throwaway] = {}
     """Throw-away values for the references used in the file; they exist only in the lab."""

@@ -16,6 +16,7 @@ from bongsu.model.base import (
     PrefixField,
     SecretRef,
     TunnelName,
+    Whole,
 )
 from bongsu.model.tunnel import Bfd
 
@@ -24,7 +25,11 @@ class Role(StrEnum):
     """What a node is for."""
 
     POP = "pop"
+    """Announces prefixes to the Internet and carries them home."""
     HOME = "home"
+    """Where announced prefixes live."""
+    ROUTER = "router"
+    """Neither: forwards by its static routes, its policies and what its tunnels bring."""
 
 
 class Platform(StrEnum):
@@ -32,6 +37,7 @@ class Platform(StrEnum):
 
     LINUX = "linux"
     PFSENSE = "pfsense"
+    IOS = "ios"
 
 
 class Location(Model):
@@ -45,13 +51,37 @@ class Location(Model):
 class NodeInterface(Model):
     """A network interface of the machine."""
 
-    role: Literal["uplink", "lan"]
+    role: Literal["uplink", "lan", "link", "loopback"]
+    """`uplink` faces the Internet, `link` another node of this network; a `loopback` is an address
+    that does not depend on one of them."""
     addresses: Annotated[list[InterfaceField], Field(min_length=1)]
     gateway: AddressField | None = None
     """Default gateway, IPv4 (of an uplink)."""
     gateway6: AddressField | None = None
     """Default gateway, IPv6 (of an uplink)."""
     mtu: Annotated[int, Field(ge=576, le=65535)] = 1500
+    vrf: Name | None = None
+
+
+class StaticRoute(Model):
+    """A route that stands while its next hop does; a greater distance makes it a floating one."""
+
+    to: PrefixField
+    via: AddressField | TunnelName
+    """The next router, or a tunnel of this node."""
+    distance: Annotated[Whole, Field(ge=1, le=254)] = 1
+    """Administrative distance: of routes to the same prefix the lowest that stands is used."""
+
+
+class PolicyRoute(Model):
+    """Policy-based routing: packets that match take the first next hop that stands, before any route."""
+
+    from_: Annotated[PrefixField | None, Field(alias="from")] = None
+    to: PrefixField | None = None
+    in_: Annotated[InterfaceName | None, Field(alias="in")] = None
+    """The interface they arrive by."""
+    via: Annotated[list[AddressField | TunnelName], Field(min_length=1)]
+    """With none of them left, the routing table decides."""
 
 
 class Neighbor(Model):
@@ -105,3 +135,6 @@ class Node(Model):
     interfaces: Annotated[dict[InterfaceName, NodeInterface], Field(min_length=1)]
     bgp: Bgp = Field(default_factory=Bgp)
     announce: list[Announcement] = []
+    routes: list[StaticRoute] = []
+    policies: list[PolicyRoute] = []
+    """In order: the first that matches decides."""

@@ -10,21 +10,28 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from bongsu.model.base import Address, Interface, Prefix
+from bongsu.model.ipsec import Ipsec
 from bongsu.model.network import Network
-from bongsu.model.node import Announcement, Node, Role
+from bongsu.model.node import Announcement, Node, PolicyRoute, Role
 from bongsu.model.tunnel import Keepalive, Tunnel, TunnelEnd
 from bongsu.plan.node import (
     AnnouncementPlan,
     ExternalPeer,
     HomePrefix,
+    Hop,
     InterfacePlan,
     InternalPeer,
     NodePlan,
+    PolicyPlan,
+    RoutePlan,
 )
 from bongsu.plan.tunnel import TunnelPlan
 
 REPLY_TABLE = 103
 """Routing table of replies; 103 is free on Debian and Ubuntu (253-255 and 0 are the kernel's)."""
+
+POLICY_TABLE = 1000
+"""Routing table of a node's first policy; the others follow."""
 
 EVERYTHING: dict[int, Prefix] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
@@ -72,11 +79,37 @@ def _index(network: Network) -> _Index:
     return _Index(tunnels, carried, outer, owned, lengths)
 
 
+OUTWARD = ("uplink", "link")
+"""Roles of interfaces that lead away from the node, the ones to the Internet first."""
+
+
 def underlay_of(node: Node, end: TunnelEnd) -> str:
-    """Name of the interface that a tunnel's outer packets use: the named one, or the first uplink."""
-    if end.interface is not None:
-        return end.interface
-    return next(name for name, interface in node.interfaces.items() if interface.role == "uplink")
+    """Name of the interface that a tunnel's outer packets use, of several the first."""
+    return underlays_of(node, end)[0]
+
+
+def underlays_of(node: Node, end: TunnelEnd) -> list[str]:
+    """The interfaces that a tunnel's outer packets may use, at least one.
+
+    The one that is named, or the first uplink or link; for a loopback's address all of them, for
+    then it is routing that chooses.
+    """
+    outward = [
+        name for role in OUTWARD for name, item in node.interfaces.items() if item.role == role
+    ]
+    if source_interface(node, end) is not None:
+        return outward
+    return [end.interface] if end.interface is not None else outward[:1]
+
+
+def source_interface(node: Node, end: TunnelEnd) -> str | None:
+    """The loopback that an end speaks from, by its name or by its address; None without one."""
+    for name, interface in node.interfaces.items():
+        if interface.role == "loopback" and (
+            name == end.interface or end.source in [address.ip for address in interface.addresses]
+        ):
+            return name
+    return None
 
 
 def outer_addresses(network: Network, tunnel: Tunnel) -> dict[str, Address]:
@@ -86,7 +119,9 @@ def outer_addresses(network: Network, tunnel: Tunnel) -> dict[str, Address]:
         if end.source is not None:
             candidates[name] = [end.source]
         else:
-            interface = network.nodes[name].interfaces[underlay_of(network.nodes[name], end)]
+            node = network.nodes[name]
+            speaks = source_interface(node, end) or underlay_of(node, end)
+            interface = node.interfaces[speaks]
             candidates[name] = [address.ip for address in interface.addresses]
     common = set.intersection(*({ip.version for ip in ips} for ips in candidates.values()))
     family = min(common) if common else 0
@@ -99,6 +134,14 @@ def outer_addresses(network: Network, tunnel: Tunnel) -> dict[str, Address]:
 def overhead(outer: Address, key: int | None) -> int:
     """Bytes that GRE adds in front of the inner packet (RFC 2784 section 2, RFC 2890)."""
     return (20 if outer.version == 4 else 40) + 4 + (4 if key is not None else 0)
+
+
+def esp_overhead(outer: Address, ipsec: Ipsec) -> int:
+    """Bytes that ESP adds at most (RFC 4303): header, IV, padding to a cipher block with its two
+    bytes, check value, and in tunnel mode one more IP header."""
+    integrity = {"sha256": 16, "sha384": 24}[ipsec.integrity]
+    another = (20 if outer.version == 4 else 40) if ipsec.mode == "tunnel" else 0
+    return another + 8 + 16 + (2 + 15) + integrity
 
 
 def _node(network: Network, name: str, index: _Index) -> NodePlan:
@@ -123,6 +166,7 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
                 addresses=interface.addresses,
                 gateways=[ip for ip in (interface.gateway, interface.gateway6) if ip is not None],
                 mtu=interface.mtu,
+                vrf=interface.vrf,
             )
             for key, interface in node.interfaces.items()
         ],
@@ -132,6 +176,27 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
         announcements=[_announcement(item, by_preference) for item in node.announce],
         home=home,
         reply_table=REPLY_TABLE,
+        routes=[
+            RoutePlan(prefix=route.to, hop=_hop(route.via), distance=route.distance)
+            for route in node.routes
+        ],
+        policies=[_policy(policy, number) for number, policy in enumerate(node.policies)],
+    )
+
+
+def _hop(via: Address | str) -> Hop:
+    if isinstance(via, str):
+        return Hop(gateway=None, tunnel=via)
+    return Hop(gateway=via, tunnel=None)
+
+
+def _policy(policy: PolicyRoute, number: int) -> PolicyPlan:
+    return PolicyPlan(
+        source=policy.from_,
+        destination=policy.to,
+        interface=policy.in_,
+        hops=[_hop(via) for via in policy.via],
+        table=POLICY_TABLE + number,
     )
 
 
@@ -160,22 +225,32 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
     outer = index.outer[tunnel_name]
     added = overhead(outer[node_name], tunnel.key)
     underlays = [
-        network.nodes[name].interfaces[underlay_of(network.nodes[name], tunnel.ends[name])]
+        network.nodes[name].interfaces[key]
         for name in tunnel.ends
+        for key in underlays_of(network.nodes[name], tunnel.ends[name])
     ]
+    room = min(interface.mtu for interface in underlays) - added
+    if tunnel.ipsec is not None:
+        room -= esp_overhead(outer[node_name], tunnel.ipsec)
+    own_underlays = underlays_of(node, end)
+    outside = node.interfaces[own_underlays[0]]
     announcer = node_name if node.role is Role.POP else peer_name
     carried = [item.prefix for item in index.carried[announcer][tunnel_name]]
-    sources, destinations = _inner(node.role, carried, tunnel.egress)
+    if node.role is Role.ROUTER:
+        sources = _routed_into(node, tunnel_name)
+        destinations = _routed_into(network.nodes[peer_name], tunnel_name)
+    else:
+        sources, destinations = _inner(node.role, carried, tunnel.egress)
     return TunnelPlan(
         name=tunnel_name,
         peer=peer_name,
-        underlay=underlay_of(node, end),
+        underlay=own_underlays[0],
         local=outer[node_name],
         remote=outer[peer_name],
         key=tunnel.key,
         ttl=tunnel.ttl,
         tos=tunnel.tos,
-        mtu=tunnel.mtu or min(interface.mtu for interface in underlays) - added,
+        mtu=tunnel.mtu or room,
         overhead=added,
         addresses=end.addresses,
         peer_addresses=[address.ip for address in peer_end.addresses],
@@ -188,6 +263,15 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
         egress=tunnel.egress,
         preference=tunnel.preference,
         insecure=tunnel.insecure,
+        other_underlays=own_underlays[1:],
+        multipoint=tunnel.multipoint,
+        rpf=end.rpf,
+        inbound=end.inbound,
+        vrf=end.vrf,
+        transport_vrf=end.transport_vrf or outside.vrf,
+        ipsec=tunnel.ipsec,
+        protection=end.protection,
+        peer_protection=peer_end.protection,
     )
 
 
@@ -197,6 +281,16 @@ def _inner(role: Role, carried: list[Prefix], egress: bool) -> tuple[list[Prefix
     if role is Role.POP:
         return carried, everything if egress else []
     return everything, carried
+
+
+def _routed_into(node: Node, tunnel: str) -> list[Prefix]:
+    """What a router sends into a tunnel, and so what it may get out of it."""
+    routed = [route.to for route in node.routes if route.via == tunnel]
+    for policy in node.policies:
+        if tunnel in policy.via:
+            family = (policy.to or policy.from_ or EVERYTHING[4]).version
+            routed.append(policy.to or EVERYTHING[family])
+    return list(dict.fromkeys(routed))
 
 
 def _keepalive(tunnel: Tunnel, end: TunnelEnd) -> Keepalive | None:

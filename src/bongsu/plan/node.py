@@ -27,10 +27,38 @@ class InterfacePlan(Model):
     """A network interface of the machine, as it is; bongsu does not own uplinks."""
 
     name: InterfaceName
-    role: Literal["uplink", "lan"]
+    role: Literal["uplink", "lan", "link", "loopback"]
     addresses: list[InterfaceField]
     gateways: list[AddressField]
     mtu: int
+    vrf: Name | None = None
+
+
+class Hop(Model):
+    """A next hop: a router on the link, or a tunnel of this node."""
+
+    gateway: AddressField | None
+    tunnel: InterfaceName | None
+
+
+class RoutePlan(Model):
+    """A static route; of those to one prefix, the lowest distance that stands is used."""
+
+    prefix: PrefixField
+    hop: Hop
+    distance: int
+
+
+class PolicyPlan(Model):
+    """Packets that match take the first next hop that stands, and a routing table of their own."""
+
+    source: PrefixField | None
+    destination: PrefixField | None
+    interface: InterfaceName | None
+    """By which they arrive."""
+    hops: list[Hop]
+    table: int
+    """Of the kernel."""
 
 
 class ExternalPeer(Model):
@@ -104,6 +132,9 @@ class NodePlan(Model):
     home: list[HomePrefix]
     reply_table: int
     """Routing table for replies out of `home` prefixes (policy routing by source)."""
+    routes: list[RoutePlan] = []
+    policies: list[PolicyPlan] = []
+    """In order: the first that matches decides."""
 
     def canonical_json(self) -> str:
         """The one spelling of this plan: sorted keys, no spaces, ASCII."""

@@ -2,7 +2,9 @@
 
 from typing import Literal
 
+from bongsu.model.access import AccessRule
 from bongsu.model.base import AddressField, InterfaceField, InterfaceName, Model, Name, PrefixField
+from bongsu.model.ipsec import Ipsec, Protection
 from bongsu.model.tunnel import Bfd, Keepalive
 
 
@@ -14,7 +16,7 @@ class TunnelPlan(Model):
     peer: Name
     """The node at the other end."""
     underlay: InterfaceName
-    """The interface that outer packets leave and arrive by."""
+    """The interface that outer packets leave and arrive by; of several, the first."""
     local: AddressField
     """Outer source, ours."""
     remote: AddressField
@@ -25,7 +27,7 @@ class TunnelPlan(Model):
     mtu: int
     """Inside MTU, bytes of the inner IP packet."""
     overhead: int
-    """Bytes that the encapsulation adds: outer IP + GRE header (+ 4 with a key)."""
+    """Bytes that the encapsulation adds: outer IP + GRE header (+ 4 with a key). IPsec not counted."""
     addresses: list[InterfaceField]
     """Inside addresses, ours."""
     peer_addresses: list[AddressField]
@@ -45,3 +47,19 @@ class TunnelPlan(Model):
     """Packets that came out of the tunnel may leave by an uplink (at the PoP)."""
     preference: int
     insecure: bool
+    other_underlays: list[InterfaceName] = []
+    """Further interfaces that outer packets may use: when `local` is a loopback's, routing chooses."""
+    multipoint: bool = False
+    rpf: Literal["strict", "loose"] | None = None
+    """As stated; without it, what the platform needs for everything else that is planned."""
+    inbound: list[AccessRule] | None = None
+    """Access list of what comes out of the tunnel; None: none but what the plan itself implies."""
+    vrf: Name | None = None
+    """Of the inside."""
+    transport_vrf: Name | None = None
+    """Of the outside."""
+    ipsec: Ipsec | None = None
+    protection: Protection = Protection.TUNNEL
+    """How this end encrypts; means something with `ipsec` only."""
+    peer_protection: Protection = Protection.TUNNEL
+    """How the other end does."""
