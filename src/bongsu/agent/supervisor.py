@@ -248,11 +248,13 @@ class Supervisor:
             while self._running is running:
                 await asyncio.sleep(READY_POLL_S)
             raise NotReadyError(f"{self._daemon.name} does not answer: {self._tail()}")
+        # Once more: threads that it started before the first time have not inherited it.
+        running.scheduling = self._daemon.prioritise(process.pid)
         self._feel_pulse(running)
         took = round((time.monotonic() - began) * 1000, 1)
         self._events.add(
             "daemon", self._daemon.name, "started", state="up", pid=process.pid, ready_ms=took,
-            scheduling=scheduling,
+            scheduling=running.scheduling,
         )  # fmt: skip
 
     def _watch(self, running: _Running) -> None:
@@ -266,6 +268,8 @@ class Supervisor:
         missed = 0
         while True:
             await asyncio.sleep(LIVENESS_S)
+            # A thread may come with a new configuration: BFD's does.
+            running.scheduling = self._daemon.prioritise(running.pid)
             missed = 0 if await asyncio.to_thread(self._daemon.answers) else missed + 1
             if missed < LIVENESS_MISSES:
                 continue

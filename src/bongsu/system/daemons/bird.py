@@ -84,16 +84,36 @@ class Bird:
             return False
 
     def prioritise(self, pid: int) -> str:
-        """Give the process real-time priority, or the next best thing; returns which."""
+        """Give every thread real-time priority, or the next best thing; returns which.
+
+        BFD has a thread of its own, and the kernel's call reaches one thread only.
+        """
+        got = [self._prioritise_thread(int(task.name)) for task in _tasks(pid)]
+        # What all of them got: the least of it.
+        return max(got, key=_RANKS.index, default=_RANKS[-1])
+
+    def _prioritise_thread(self, thread: int) -> str:
         try:
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(FIFO_PRIORITY))
+        except ProcessLookupError:
+            return _RANKS[0]
         except OSError:
             try:
-                os.setpriority(os.PRIO_PROCESS, pid, NICE)
+                os.setpriority(os.PRIO_PROCESS, thread, NICE)
             except OSError:
-                return "normal"
-            return f"nice {NICE}"
-        return f"SCHED_FIFO {FIFO_PRIORITY}"
+                return _RANKS[2]
+            return _RANKS[1]
+        return _RANKS[0]
 
     def _included(self, text: str, copy: Path) -> str:
         return text.replace(f'include "{self.secrets}"', f'include "{copy}"')
+
+
+_RANKS = (f"SCHED_FIFO {FIFO_PRIORITY}", f"nice {NICE}", "normal")
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
