@@ -2,31 +2,57 @@
 
 As IOS has it: each request raises the counter, a reply puts it back to 0; if the counter has
 reached `retries` when the next request is due, the line protocol goes down. Requests go on while it
-is down, and the first reply brings it up. Time is an argument (monotonic, ns); there is no clock,
-no socket and no packet here.
+is down, and `up_after` replies in a row bring it up (Cisco: the first). Time is an argument
+(monotonic, ns); there is no clock, no socket and no packet here. Whoever builds the same in another
+language has to agree with TABLE cell by cell.
 """
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, Self
+
+from bongsu.model.tunnel import Keepalive
 
 NS = 1_000_000_000
+
+SECONDS = range(1, 32768)
+MILLISECONDS = range(5, 60001)
+RETRIES = range(1, 256)
+UP_AFTER = range(1, 256)
 
 
 @dataclass(frozen=True)
 class Config:
-    """`keepalive SECONDS RETRIES`. ValueError if either is not positive."""
+    """`keepalive SECONDS RETRIES`, and what Cisco has not. ValueError outside the ranges above."""
 
-    seconds: float = 10
+    seconds: int = 10
     retries: int = 3
+    milliseconds: int | None = None
+    """The interval in milliseconds, in place of `seconds`."""
+    up_after: int = 1
+    """Replies in a row that bring the line protocol up."""
 
     def __post_init__(self) -> None:
-        if self.seconds <= 0 or self.retries < 1:
-            raise ValueError("keepalive seconds and retries are positive")
+        for name, value, allowed in (
+            ("seconds", self.seconds, SECONDS),
+            ("retries", self.retries, RETRIES),
+            ("milliseconds", self.milliseconds, MILLISECONDS),
+            ("up_after", self.up_after, UP_AFTER),
+        ):
+            if value is not None and value not in allowed:
+                raise ValueError(f"keepalive {name} {value}: {allowed[0]} to {allowed[-1]}")
+
+    @classmethod
+    def of(cls, keepalive: Keepalive) -> Self:
+        """What the network file says."""
+        return cls(keepalive.seconds, keepalive.retries, keepalive.milliseconds, keepalive.up_after)
 
     @property
     def interval_ns(self) -> int:
-        return int(self.seconds * NS)
+        """Nanoseconds between two requests."""
+        if self.milliseconds is not None:
+            return self.milliseconds * 1_000_000
+        return self.seconds * NS
 
 
 @dataclass(frozen=True)
@@ -39,7 +65,7 @@ class Send:
 
 @dataclass(frozen=True)
 class LineUp:
-    """The line protocol came up: a reply arrived."""
+    """The line protocol came up: `up_after` replies in a row arrived."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +93,28 @@ class Line(Enum):
 
 
 class Event(Enum):
-    """What can happen, told apart by the counter so that the table alone decides."""
+    """What can happen, told apart by the two counts so that the table alone decides."""
 
     EARLY = "tick before the deadline"
     DUE = "deadline, counter below retries"
     EXHAUSTED = "deadline, counter has reached retries"
-    REPLY = "reply"
+    REPLY = "reply, more of them are called for"
+    ENOUGH = "reply, with it up_after in a row"
 
 
 class Transition(NamedTuple):
-    """The line afterwards, and what is done, in this order: announce, count, send."""
+    """The line afterwards, and what is done, in the order of the fields."""
 
     line: Line
     announces: bool = False
-    sends: bool = False
     clears: bool = False
+    """The counter goes to 0."""
+    counts: bool = False
+    """The streak goes up by 1."""
+    forgets: bool = False
+    """The streak goes to 0."""
+    sends: bool = False
+    """The counter goes up by 1, a request is sent, and the next deadline is set."""
 
 
 TABLE: dict[tuple[Line, Event], Transition] = {
@@ -89,10 +122,12 @@ TABLE: dict[tuple[Line, Event], Transition] = {
     (Line.UP, Event.DUE): Transition(Line.UP, sends=True),
     (Line.UP, Event.EXHAUSTED): Transition(Line.DOWN, announces=True, sends=True),
     (Line.UP, Event.REPLY): Transition(Line.UP, clears=True),
+    (Line.UP, Event.ENOUGH): Transition(Line.UP, clears=True),
     (Line.DOWN, Event.EARLY): Transition(Line.DOWN),
     (Line.DOWN, Event.DUE): Transition(Line.DOWN, sends=True),
-    (Line.DOWN, Event.EXHAUSTED): Transition(Line.DOWN, sends=True),
-    (Line.DOWN, Event.REPLY): Transition(Line.UP, announces=True, clears=True),
+    (Line.DOWN, Event.EXHAUSTED): Transition(Line.DOWN, forgets=True, sends=True),
+    (Line.DOWN, Event.REPLY): Transition(Line.DOWN, clears=True, counts=True),
+    (Line.DOWN, Event.ENOUGH): Transition(Line.UP, announces=True, clears=True, forgets=True),
 }
 
 
@@ -104,6 +139,8 @@ class KeepaliveMachine:
         self.line = line
         self.counter = 0
         """Requests sent since the last reply."""
+        self.streak = 0
+        """Replies in a row while the line is down; 0 while it is up."""
         self.deadline = now
         """When the next request is due: the first at once."""
         self.changed = now
@@ -122,9 +159,10 @@ class KeepaliveMachine:
         return [*self._apply(event, now), Wake(self.deadline)]
 
     def reply(self, now: int) -> list[Action]:
-        """A reply to a request of ours arrived."""
+        """A reply to a request of ours arrived, for the first time."""
         self._advance(now)
-        return self._apply(Event.REPLY, now)
+        enough = self.streak + 1 >= self.config.up_after
+        return self._apply(Event.ENOUGH if enough else Event.REPLY, now)
 
     def _apply(self, event: Event, now: int) -> list[Action]:
         transition = TABLE[self.line, event]
@@ -136,6 +174,10 @@ class KeepaliveMachine:
             actions.append(LineUp() if up else LineDown(self.counter))
         if transition.clears:
             self.counter = 0
+        if transition.counts:
+            self.streak += 1
+        if transition.forgets:
+            self.streak = 0
         if transition.sends:
             self.counter += 1
             actions.append(Send(self.counter))
