@@ -10,6 +10,7 @@
  * Never decapsulates what does not come from a tunnel's exact peer to its exact end with its exact
  * key; such a program in an open network is a reflector for anyone (CVE-2024-7595).
  */
+#include "gre_keepalive.h"
 #include "gre_pmtu.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -143,7 +144,7 @@ int gre_encap(struct __sk_buff *skb)
 	now = state(tunnel);
 	if (!now)
 		return TC_ACT_SHOT;
-	if (now->line_down)
+	if (silent(now))
 		return drop(tunnel, GRE_TX_LINE_DOWN);
 	six = skb->protocol == bpf_htons(ETH_P_IPV6);
 	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present)
@@ -333,8 +334,7 @@ int gre_decap(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	switch (verdict) {
 	case RX_ANSWER:
-		COUNT(tunnel->counters, keepalives_received);
-		return TC_ACT_UNSPEC;
+		return keepalive_answer(skb, tunnel, &j);
 	case RX_REFLECT:
 		return reflect(skb, tunnel, &j);
 	case RX_DROP:
@@ -411,7 +411,7 @@ int gre_encap_xdp(struct xdp_md *ctx)
 	if (!tunnel || (void *)(eth + 1) > end)
 		return XDP_PASS;
 	now = state(tunnel);
-	if (!now || now->line_down)
+	if (!now || silent(now))
 		return XDP_PASS;
 	six = eth->h_proto == bpf_htons(ETH_P_IPV6);
 	if (!six && eth->h_proto != bpf_htons(ETH_P_IP))

@@ -55,9 +55,13 @@ struct gre_counters {
 	__u64 drops[GRE_DROPS];
 };
 
-/* Shared with user space by mmap. User space writes `line_down` and `generation`. */
+/*
+ * Shared with user space by mmap. The agent writes `line_down` and `generation`; the thread that
+ * sends keepalives writes `keepalive_down`.
+ */
 struct gre_state {
-	__u32 line_down; /* 1: carry no data, only keepalives */
+	__u16 line_down; /* 1: carry no data, only keepalives */
+	__u16 keepalive_down; /* 1: likewise, at once, before anybody has heard of it */
 	__u32 pmtu;      /* learned inside MTU, 0: none */
 	__u64 pmtu_until; /* CLOCK_MONOTONIC, ns */
 	__u64 icmp_after; /* CLOCK_MONOTONIC, ns: no "too big" message before */

@@ -133,6 +133,11 @@ INLINE struct gre_state *state(const struct gre_tunnel *tunnel)
 	return bpf_map_lookup_elem(&gre_states, &slot);
 }
 
+INLINE bool silent(const struct gre_state *now)
+{
+	return now->line_down || now->keepalive_down;
+}
+
 INLINE __u16 fold(__u64 sum)
 {
 	sum = (sum & 0xffffffff) + (sum >> 32);

@@ -185,11 +185,13 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 		REFUSE(GRE_RX_SEQUENCE);
 	if (room < header)
 		REFUSE(GRE_RX_HEADER);
-	if (!protocol)
-		return RX_ANSWER;
 	at = gre + header;
 	room -= header;
 	j->strip += header;
+	if (!protocol) {
+		j->length = room;
+		return RX_ANSWER;
+	}
 	j->protocol = protocol;
 	if (protocol == bpf_htons(ETH_P_IP)) {
 		if (!read_inner4(at, end, room, gso, &in))
@@ -204,7 +206,7 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 	} else {
 		REFUSE(GRE_RX_PROTOCOL);
 	}
-	if (now->line_down)
+	if (silent(now))
 		REFUSE(GRE_RX_LINE_DOWN);
 	j->length = in.length;
 	j->segment_header = in.header;

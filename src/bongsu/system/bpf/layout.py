@@ -45,7 +45,8 @@ COUNTERS: Final = np.dtype(
 
 STATE: Final = np.dtype(
     [
-        ("line_down", "u4"),
+        ("line_down", "u2"),
+        ("keepalive_down", "u2"),
         ("pmtu", "u4"),
         ("pmtu_until", "u8"),
         ("icmp_after", "u8"),
@@ -78,7 +79,38 @@ TUNNEL: Final = np.dtype(
 PAIR4: Final = np.dtype([("local", "V4"), ("remote", "V4"), ("key", ">u4"), ("keyed", "u4")])
 PAIR6: Final = np.dtype([("local", "V16"), ("remote", "V16"), ("key", ">u4"), ("keyed", "u4")])
 
+KEEPALIVE_RING: Final = 32
+"""Requests of a session that may still be answered."""
+REFUSALS: Final = ("length", "header", "not_ours", "no_nonce", "replayed")
+"""enum ka_refusal, in order, in lower case."""
+
+KEEPALIVE: Final = np.dtype(
+    [
+        ("sent", "u8"),
+        ("changed_at", "u8"),
+        ("send_errors", "u8"),
+        ("last_error", "u4"),
+        ("mode", "u4"),
+        ("flags", "u4"),
+        ("line", "u4"),
+        ("streak", "u4"),
+        ("generation", "u4"),
+        ("received", "u8"),
+        ("answered", "u8"),
+        ("replied_at", "u8"),
+        ("rtt_last", "u8"),
+        ("rtt_min", "u8"),
+        ("rtt_max", "u8"),
+        ("rtt_sum", "u8"),
+        ("refused", "u8", (len(REFUSALS),)),
+        ("sent_at", "u8", (KEEPALIVE_RING,)),
+        ("nonce", "u8", (KEEPALIVE_RING,)),
+        ("tag", "u4", (KEEPALIVE_RING,)),
+    ]
+)
+
 STRUCTS: Final = {
+    "ka_session": KEEPALIVE,
     "gre_counters": COUNTERS,
     "gre_state": STATE,
     "gre_tunnel": TUNNEL,

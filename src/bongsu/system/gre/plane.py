@@ -29,8 +29,11 @@ _TABLES: Final = {
     "gre_by_pair6": (layout.PAIR6.itemsize, layout.TUNNEL.itemsize),
     "gre_states": (4, layout.STATE.itemsize),
     "gre_counts": (4, layout.COUNTERS.itemsize),
+    "gre_keepalives": (4, layout.KEEPALIVE.itemsize),
+    "gre_notices": (0, 0),
 }
 """The maps that hold state, with the bytes of their keys and values."""
+_BY_SLOT: Final = tuple(name for name in _TABLES if name != "gre_notices")
 
 
 class Plane:
@@ -40,6 +43,7 @@ class Plane:
         self._maps, self._programs = maps, programs
         self.states = maps["gre_states"].shared(layout.STATE)
         counts = maps["gre_counts"].shared(layout.COUNTERS)
+        self.keepalives = maps["gre_keepalives"].shared(layout.KEEPALIVE)
         self.slots = len(self.states)
         self.cpus = len(counts) // self.slots
         self.counts = counts.reshape(self.slots, self.cpus)
@@ -58,7 +62,7 @@ class Plane:
                 image.reuse(maps)
             else:
                 cpus = libbpf.call("count CPUs", "libbpf_num_possible_cpus")
-                image.resize(dict.fromkeys((*_TABLES, "gre_hops"), SLOTS))
+                image.resize(dict.fromkeys((*_BY_SLOT, "gre_hops"), SLOTS))
                 image.resize({"gre_counts": SLOTS * cpus})
             image.load()
             programs = {
@@ -85,6 +89,7 @@ class Plane:
         for each in self._maps.values():
             each.close()
         # mapped memory keeps a map alive as well as a descriptor does
+        self.keepalives = self.keepalives[:0].copy()
         self.states, self.counts = self.states[:0].copy(), self.counts[:0].copy()
 
     def tunnels(self, *, driver: bool = False) -> dict[str, np.void]:
