@@ -42,8 +42,9 @@ def test_every_part_of_an_example_has_its_place(path: Path) -> None:
     lines = path.read_text().splitlines()
     place = loaded.locate(("tunnels", next(iter(loaded.network.tunnels)), "ends"))
     assert lines[place.line - 1][place.column - 1 :].startswith("ends:")
-    place = loaded.locate(("owner", "asn"))
-    assert (place.file, lines[place.line - 1][place.column - 1 :]) == (path.name, "64500")
+    place = loaded.locate(("name",))
+    found = (place.file, lines[place.line - 1][place.column - 1 :])
+    assert found == (path.name, loaded.network.name)
 
 
 def test_a_default_is_located_at_what_it_is_a_default_of() -> None:

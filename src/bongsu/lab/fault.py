@@ -15,6 +15,7 @@ from bongsu.lab.member import end_inhabitants, inhabitants
 from bongsu.lab.state import LabError, read_record, update_record
 from bongsu.lab.topology import Cable
 from bongsu.lab.wiring import configure_ports, make_namespace, plug_into_segment
+from bongsu.model.base import Address
 from bongsu.system import netns
 from bongsu.system.run import kill_exact, run
 
@@ -147,31 +148,63 @@ def _revive_node(lab: Lab, node: str) -> None:
     start_one_node(lab, node)
 
 
-def _tunnel_router(lab: Lab, tunnel: str) -> tuple[str, str]:
-    """Namespace of the AS router in front of the tunnel's first end, and the rule that matches it."""
-    node = next(iter(lab.network.tunnels[tunnel].ends))
-    plan = lab.plans[node].tunnel(tunnel)
-    cable = lab.topology.cables[lab.topology.uplinks[(node, plan.underlay)]]
-    family = "ip" if plan.local.version == 4 else "ip6"
-    rules = "\n".join(
-        f"{family} saddr {source} {family} daddr {destination} meta l4proto gre counter drop"
-        for source, destination in ((plan.local, plan.remote), (plan.remote, plan.local))
-    )
-    return lab.paths.netns(cable.b.member), rules
+@dataclass(frozen=True)
+class _Gag:
+    """A chain of nftables that loses a tunnel's packets."""
+
+    namespace: str
+    family: str
+    name: str
+    text: str
+    """What the chain holds."""
+
+
+def _gags(lab: Lab, tunnel: str) -> list[_Gag]:
+    """What it takes to silence a tunnel, and it alone, both ways.
+
+    The AS router in front of its first end forgets it; between nodes that a wire joins there is
+    nobody, so that each end loses what it sends at the very interface.
+    """
+    ends = {node: lab.plans[node].tunnel(tunnel) for node in lab.network.tunnels[tunnel].ends}
+    found: list[_Gag] = []
+    for node, plan in ends.items():
+        for cable in lab.topology.between(
+            (node, one) for one in [plan.underlay, *plan.other_underlays]
+        ):
+            if cable.b.member in lab.topology.routers:
+                lost = _lost(plan.local, plan.remote) + _lost(plan.remote, plan.local)
+                text = f"type filter hook forward priority -400\n{lost}"
+                where = lab.paths.netns(cable.b.member)
+                return [_Gag(where, "inet", _chain(tunnel), text)]
+            port = cable.a if cable.a.member == node else cable.b
+            hook = f'type filter hook egress device "{port.interface}" priority -400'
+            found.append(
+                _Gag(
+                    lab.paths.netns(node),
+                    "netdev",
+                    f"{_chain(tunnel)}_{len(found)}",
+                    f"{hook}\n{_lost(plan.local, plan.remote)}",
+                )
+            )
+    return found
+
+
+def _lost(source: Address, destination: Address) -> str:
+    family = "ip" if source.version == 4 else "ip6"
+    return f"{family} saddr {source} {family} daddr {destination} meta l4proto gre counter drop\n"
 
 
 def _silence_tunnel(lab: Lab, tunnel: str) -> int:
-    namespace, rules = _tunnel_router(lab, tunnel)
-    chain = f"chain {_chain(tunnel)} {{\ntype filter hook forward priority -400\n{rules}\n}}"
-    text = f"table inet {FAULT_TABLE} {{\n{chain}\n}}\n"
-    run(["nft", "-f", "-"], input=text, netns=namespace)
+    for gag in _gags(lab, tunnel):
+        text = f"table {gag.family} {FAULT_TABLE} {{\nchain {gag.name} {{\n{gag.text}}}\n}}\n"
+        run(["nft", "-f", "-"], input=text, netns=gag.namespace)
     return time.monotonic_ns()
 
 
 def _unsilence_tunnel(lab: Lab, tunnel: str) -> None:
-    namespace, _rules = _tunnel_router(lab, tunnel)
-    chain = f"inet {FAULT_TABLE} {_chain(tunnel)}"
-    run(["nft", f"flush chain {chain}; delete chain {chain}"], netns=namespace, check=False)
+    for gag in _gags(lab, tunnel):
+        chain = f"{gag.family} {FAULT_TABLE} {gag.name}"
+        run(["nft", f"flush chain {chain}; delete chain {chain}"], netns=gag.namespace, check=False)
 
 
 def _chain(tunnel: str) -> str:

@@ -51,6 +51,20 @@ class Lab:
         """A connection to an AS router's BIRD, to be used in `with`. Raises OSError, BirdError."""
         return BirdControl(self.paths.router(name, "ctl"))
 
+    def source_names(self) -> list[str]:
+        """Who can look at the network: vantage points, and hosts on its LANs."""
+        return [*self.topology.vantages, *self.topology.hosts]
+
+    def source_address(self, name: str, family: int) -> Address | None:
+        """The address that a vantage point or a host looks from; None if it has none of the family.
+
+        KeyError if there is no such source.
+        """
+        if name in self.topology.vantages:
+            return self.topology.vantages[name].get(family)
+        address = self.topology.hosts[name]
+        return address if address.version == family else None
+
     def pops(self) -> list[str]:
         """Names of the PoPs, in the file's order."""
         return [name for name, plan in self.plans.items() if plan.role is Role.POP]

@@ -29,6 +29,9 @@ from bongsu.lab.state import (
 from bongsu.lab.topology import Cable
 from bongsu.lab.wiring import configure_ports, make_namespaces, make_segment
 from bongsu.model.network import Network
+from bongsu.model.node import Platform
+from bongsu.plan.node import NodePlan
+from bongsu.plan.reflection import reflects
 from bongsu.render.bundle import make_bundle
 from bongsu.system import netns
 
@@ -77,7 +80,7 @@ def raise_lab(
             lab.paths.network.write_text(text)
             _build(lab, progress)
             _wait_for_agents(lab, progress)
-            progress("waiting for BGP to settle")
+            progress("waiting for the network to settle")
             settle(lab, SETTLE_WAIT_S)
             update_record(name, phase="up", raised_s=round(time.monotonic() - began, 2))
         except BaseException as error:
@@ -134,8 +137,25 @@ def settle(lab: Lab, wait_s: float) -> list[str]:
 def start_one_node(lab: Lab, node: str) -> None:
     """Start a node's namespaces and agent; its cables must be there."""
     configure_ports(lab.topology, lab.paths, [node])
-    write_bundle(make_bundle(lab.plans[node]), node, lab.paths)
+    write_bundle(make_bundle(stand_in(lab.plans[node])), node, lab.paths)
     start_node(node, lab.paths, lab.secrets)
+
+
+def stand_in(plan: NodePlan) -> NodePlan:
+    """The plan that the lab carries out for a node.
+
+    A machine of another make is not here: a Linux node stands in for it, with the same plan, and
+    sends no keepalive back where the original would send none.
+    """
+    if plan.platform is Platform.LINUX:
+        return plan
+    tunnels = [
+        tunnel.model_copy(update={"rpf": "strict"})
+        if tunnel.rpf is not None and not reflects(tunnel, plan.platform)
+        else tunnel
+        for tunnel in plan.tunnels
+    ]
+    return plan.model_copy(update={"platform": Platform.LINUX, "tunnels": tunnels})
 
 
 def link_spec(cable: Cable, paths: LabPaths) -> LinkSpec:
@@ -163,7 +183,11 @@ def _build(lab: Lab, progress: Progress) -> None:
     configure_ports(topology, paths, topology.routers)
     for segment in topology.segments:
         make_segment(segment, paths)
-    progress(f"starting {len(topology.nodes)} nodes and {len(topology.routers)} AS routers")
+    foreign = [name for name, plan in lab.plans.items() if plan.platform is not Platform.LINUX]
+    progress(
+        f"starting {len(topology.nodes)} nodes and {len(topology.routers)} AS routers"
+        + (f"; Linux stands in for {', '.join(foreign)}" if foreign else "")
+    )
     for node in topology.nodes:
         start_one_node(lab, node)
     references = {f"env:{key}": value for key, value in lab.secrets.items()}

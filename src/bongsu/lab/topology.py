@@ -11,9 +11,10 @@ from itertools import count
 from typing import Literal
 
 from bongsu.model.base import Address, Family, Interface, Prefix
-from bongsu.model.lab import Impairment, Lab
+from bongsu.model.lab import Impairment, Lab, Wire
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Bfd
+from bongsu.plan.compile import OUTWARD
 from bongsu.plan.node import ExternalPeer, NodePlan
 
 Relation = Literal["customer", "peer", "provider"]
@@ -114,14 +115,22 @@ class Topology:
 
     routers: dict[str, Router]
     cables: dict[str, Cable]
-    uplinks: dict[tuple[str, str], str]
-    """(node, interface) -> cable name."""
+    plugs: dict[tuple[str, str], str]
+    """(node, interface) of uplinks and links -> cable name."""
+    loopbacks: dict[str, tuple[Interface, ...]]
+    """Node -> addresses that its `lo` has beside 127.0.0.1."""
     segments: list[Segment]
+    hosts: dict[str, Address]
+    """Host name -> its address."""
     vantages: dict[str, dict[int, Address]]
     """Vantage name -> the address it probes from, by family."""
     nodes: tuple[str, ...]
     families: tuple[Family, ...]
     """Address families the lab's Internet speaks: IPv6 only where the network does."""
+
+    def between(self, plugs: Iterable[tuple[str, str]]) -> list[Cable]:
+        """The cables that these interfaces of nodes are plugged into."""
+        return [self.cables[self.plugs[plug]] for plug in plugs if plug in self.plugs]
 
     def members(self) -> list[str]:
         """Every namespace the lab needs, by short name."""
@@ -132,7 +141,9 @@ class Topology:
 def build_topology(network: Network, plans: dict[str, NodePlan]) -> Topology:
     """The blueprint. Raises TopologyError if the file has no lab or asks for the impossible."""
     if network.lab is None:
-        raise TopologyError("the file has no `lab:` section, so there is no Internet to put it in")
+        raise TopologyError(
+            "the file has no `lab:` section, so there is nothing around the network"
+        )
     builder = _Builder(network, network.lab, plans)
     return builder.build()
 
@@ -144,7 +155,7 @@ class _Builder:
         self.plans = plans
         self.routers: dict[str, Router] = {}
         self.cables: dict[str, Cable] = {}
-        self.uplinks: dict[tuple[str, str], str] = {}
+        self.plugs: dict[tuple[str, str], str] = {}
         self.families = _families(plans)
 
     def build(self) -> Topology:
@@ -160,12 +171,25 @@ class _Builder:
         for node, by_interface in self.lab.uplinks.items():
             for interface, uplink in by_interface.items():
                 self._uplink(node, interface, uplink.to, uplink.bfd, uplink)
-        self._every_uplink_is_plugged_in()
+        for wire in self.lab.wires:
+            self._wire(wire)
+        self._every_interface_is_plugged_in()
+        segments = list(self._segments())
         return Topology(
             routers=self.routers,
             cables=self.cables,
-            uplinks=self.uplinks,
-            segments=list(self._segments()),
+            plugs=self.plugs,
+            loopbacks={
+                name: tuple(
+                    address
+                    for interface in plan.interfaces
+                    if interface.role == "loopback"
+                    for address in interface.addresses
+                )
+                for name, plan in self.plans.items()
+            },
+            segments=segments,
+            hosts={host.name: host.address.ip for one in segments for host in one.hosts},
             vantages={
                 name: {address.version: address.ip for address in self.routers[name].loopbacks}
                 for name in self.lab.vantages
@@ -274,7 +298,7 @@ class _Builder:
         )
         name = f"{node}:{interface}"
         self._add_cable(Cable(name, node_port, router_port, impairment, facing.mtu))
-        self.uplinks[(node, interface)] = name
+        self.plugs[(node, interface)] = name
         for address in facing.addresses:
             if address.network not in router.networks:
                 router.networks.append(address.network)
@@ -311,14 +335,36 @@ class _Builder:
             )
         )
 
-    def _every_uplink_is_plugged_in(self) -> None:
+    def _wire(self, wire: Wire) -> None:
+        (here, a), (there, b) = (plug.split("/") for plug in (wire.a, wire.b))
+        facing = (self.plans[here].interface(a), self.plans[there].interface(b))
+        # By one end: an interface takes one wire, and both by name would be too long.
+        name = f"{here}:{a}"
+        self._add_cable(
+            Cable(
+                name,
+                Port(here, a, tuple(facing[0].addresses)),
+                Port(there, b, tuple(facing[1].addresses)),
+                wire,
+                min(item.mtu for item in facing),
+            )
+        )
+        for plug in ((here, a), (there, b)):
+            if plug in self.plugs:
+                raise TopologyError(f"{'/'.join(plug)} takes one wire, and has two")
+            self.plugs[plug] = name
+
+    def _every_interface_is_plugged_in(self) -> None:
         for name, plan in self.plans.items():
-            for interface in plan.uplinks():
-                if (name, interface.name) not in self.uplinks:
-                    raise TopologyError(
-                        f"{name}'s uplink {interface.name} goes nowhere: "
-                        f"add lab.uplinks.{name}.{interface.name}"
-                    )
+            for interface in plan.interfaces:
+                if interface.role not in OUTWARD or (name, interface.name) in self.plugs:
+                    continue
+                where = f"lab.uplinks.{name}.{interface.name}"
+                if interface.role == "link":
+                    where = f"a wire to lab.wires that ends at {name}/{interface.name}"
+                raise TopologyError(
+                    f"{name}'s {interface.role} {interface.name} goes nowhere: add {where}"
+                )
 
     def _segments(self) -> Iterator[Segment]:
         number = count()

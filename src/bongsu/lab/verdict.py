@@ -32,7 +32,11 @@ class Verdict:
 def try_assertion(lab: Lab, assertion: AnyAssertion) -> Verdict:
     """Try one assertion in the lab. The lab is left as it was found: faults are healed."""
     if not _names(lab, assertion):
-        return Verdict(False, title(assertion), ["the lab has no vantage point to look from"])
+        return Verdict(
+            False,
+            title(assertion),
+            ["the lab has no vantage point to look from; say `from: [HOST]`"],
+        )
     match assertion:
         case Reach():
             return _reach(lab, assertion)

@@ -56,6 +56,8 @@ def configure_ports(topology: Topology, paths: LabPaths, members: Iterable[str])
                 ports.setdefault(port.member, []).append(port)
     for member, ends in ports.items():
         with _netlink(paths.netns(member)) as ip:
+            for address in topology.loopbacks.get(member, ()):
+                _add_address(ip, 1, address)
             for port in ends:
                 _configure(ip, port)
         for port in ends:

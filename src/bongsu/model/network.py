@@ -18,12 +18,17 @@ class Owner(Model):
     prefixes: Annotated[list[PrefixField], Field(min_length=1)]
 
 
+NOBODY = Owner.model_construct(asn=64512, prefixes=[])
+"""Of a network that announces nothing: a private AS number (RFC 6996) for its inside."""
+
+
 class Network(Model):
     """A network file of version 1."""
 
     version: Literal[1]
     name: Name
-    owner: Owner
+    owner: Owner = NOBODY
+    """May be left out by a network that announces nothing."""
     nodes: Annotated[dict[Name, Node], Field(min_length=1)]
     tunnels: dict[TunnelName, Tunnel] = {}
     lab: Lab | None = None

@@ -15,6 +15,8 @@ RESERVED = ((23456, 23456), (65535, 65535), (65552, 131071))
 def check(scene: Scene) -> Iterator[Finding]:
     """The owner's AS number."""
     asn = scene.network.owner.asn
+    if not scene.network.owner.prefixes:
+        return  # nobody outside ever hears of it
     if any(low <= asn <= high for low, high in RESERVED):
         yield Finding(
             "BGP008",

@@ -1,9 +1,10 @@
-"""References of the lab: where links, uplinks, vantage points and hosts are plugged in."""
+"""References of the lab: where links, uplinks, wires, vantage points and hosts are plugged in."""
 
 from ipaddress import ip_address, ip_interface
 from typing import Any
 
-from bongsu.intent.references.parts import Parts, mapping, sequence
+from bongsu.intent.problem import Path
+from bongsu.intent.references.parts import Parts, interfaces, mapping, sequence
 
 
 def lab_problems(parts: Parts) -> None:
@@ -13,6 +14,7 @@ def lab_problems(parts: Parts) -> None:
     _names(parts)
     _links(parts)
     _uplinks(parts)
+    _wires(parts)
     _vantages(parts)
     _hosts(parts)
 
@@ -76,6 +78,63 @@ def _uplinks(parts: Parts) -> None:
                     hint,
                     key=True,
                 )
+
+
+def _wires(parts: Parts) -> None:
+    plugged: dict[tuple[str, str], int] = {}
+    for index, wire in enumerate(sequence(parts.lab.get("wires"))):
+        ends = [mapping(wire).get(side) for side in ("a", "b")]
+        found = []
+        for side, end in zip(("a", "b"), ends, strict=True):
+            path = ("lab", "wires", index, side)
+            plug = _plug(parts, path, end)
+            if plug is None:
+                continue
+            if plug in plugged:
+                words = f"{end} is at the end of lab.wires[{plugged[plug]}] already"
+                parts.say(path, words, "one interface takes one wire")
+            plugged.setdefault(plug, index)
+            found.append(plug)
+        if len(found) == 2:
+            _joined(parts, index, found)
+    for node in parts.nodes:
+        for interface in parts.interfaces(node, "link"):
+            if (node, interface) not in plugged:
+                parts.say(
+                    ("nodes", node, "interfaces", interface),
+                    "in the lab this link is plugged in nowhere",
+                    f"add a wire to lab.wires that ends at {node}/{interface}",
+                    key=True,
+                )
+
+
+def _plug(parts: Parts, path: Path, end: Any) -> tuple[str, str] | None:
+    """Node and interface of a wire's end, if there are such."""
+    if not isinstance(end, str) or end.count("/") != 1:
+        return None
+    node, _, interface = end.partition("/")
+    if node not in parts.nodes:
+        parts.want(path, node, parts.nodes, "node")
+        return None
+    known = parts.interfaces(node, "link")
+    parts.want(path, interface, known, f"link of {node} named")
+    return (node, interface) if interface in known else None
+
+
+def _joined(parts: Parts, index: int, ends: list[tuple[str, str]]) -> None:
+    path = ("lab", "wires", index)
+    (a, _), (b, _) = ends
+    if a == b:
+        parts.say(path, f"a wire from {a} to itself")
+        return
+    here, there = (
+        {item.network for item in interfaces(parts.interface(*end).get("addresses"))}
+        for end in ends
+    )
+    if here and there and not here & there:
+        words = " and ".join(f"{node}/{interface}" for node, interface in ends)
+        shown = " and ".join(", ".join(sorted(map(str, some))) for some in (here, there))
+        parts.say(path, f"{words} have no network in common", f"networks: {shown}")
 
 
 def _vantages(parts: Parts) -> None:

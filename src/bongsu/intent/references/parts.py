@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Iterable
+from functools import cached_property
+from ipaddress import ip_interface
 from typing import Any
 
 from bongsu.intent.document import Document
@@ -33,6 +35,26 @@ class Parts:
         found = mapping(mapping(self.nodes.get(node)).get("interfaces"))
         return [name for name, item in found.items() if role in (None, mapping(item).get("role"))]
 
+    def outward(self, node: str) -> list[str]:
+        """Names of the interfaces that lead away from a node: uplinks and links."""
+        return [*self.interfaces(node, "uplink"), *self.interfaces(node, "link")]
+
+    def interface(self, node: str, name: str) -> dict[str, Any]:
+        """One interface of a node; empty if there is none."""
+        return mapping(mapping(mapping(self.nodes.get(node)).get("interfaces")).get(name))
+
+    def tunnels_of(self, node: str) -> dict[str, dict[str, Any]]:
+        """The tunnels that end at a node, with its end of each."""
+        return self._tunnels_of.get(node, {})
+
+    @cached_property
+    def _tunnels_of(self) -> dict[str, dict[str, dict[str, Any]]]:
+        found: dict[str, dict[str, dict[str, Any]]] = {}
+        for name, tunnel in self.tunnels.items():
+            for node, end in mapping(mapping(tunnel).get("ends")).items():
+                found.setdefault(node, {})[name] = mapping(end)
+        return found
+
     def say(self, path: Path, message: str, hint: str | None = None, *, key: bool = False) -> None:
         """Note a problem with what stands at the path, or with the path's last key."""
         place = self.document.key_position if key else self.document.position
@@ -56,6 +78,17 @@ def mapping(value: Any) -> dict[str, Any]:
 def sequence(value: Any) -> list[Any]:
     """The value if it is a list, else an empty one."""
     return value if isinstance(value, list) else []
+
+
+def interfaces(addresses: Any) -> list[Any]:
+    """Addresses with their prefix lengths; what is none is left out, for its shape is told of."""
+    found = []
+    for text in sequence(addresses):
+        try:
+            found.append(ip_interface(text))
+        except (ValueError, TypeError):
+            continue
+    return found
 
 
 def hint(name: str, known: Iterable[str]) -> str:

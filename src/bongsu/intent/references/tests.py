@@ -4,10 +4,11 @@ from ipaddress import ip_address
 from typing import Any
 
 from bongsu.intent.problem import Path
-from bongsu.intent.references.parts import Parts, hint, mapping, sequence
+from bongsu.intent.references.parts import KNOWN, Parts, hint, mapping, sequence
 
 DAEMONS = ("bird",)
 """Daemons that a node runs under its agent, and a fault may kill."""
+EXPECTATIONS = ("reach", "entry", "path", "unreachable", "outage")
 
 
 def test_problems(parts: Parts) -> None:
@@ -16,8 +17,7 @@ def test_problems(parts: Parts) -> None:
     for index, item in enumerate(parts.tests):
         item = mapping(item)
         path = ("tests", index)
-        for place, name in enumerate(sequence(item.get("from"))):
-            parts.want((*path, "from", place), name, parts.vantages, "vantage point")
+        _sources(parts, path, item)
         target = item.get("to")
         if isinstance(target, str) and not _is_address(target):
             parts.want((*path, "to"), target, parts.hosts, "host")
@@ -25,6 +25,27 @@ def test_problems(parts: Parts) -> None:
             parts.want((*path, key), item.get(key), pops, "PoP")
         if isinstance(item.get("fault"), str):
             _fault(parts, (*path, "fault"), item["fault"])
+
+
+def _sources(parts: Parts, path: Path, item: dict[str, Any]) -> None:
+    everyone = item.get("from", "vantages") == "vantages"
+    if everyone and parts.has_lab and not parts.vantages and item.get("expect") in EXPECTATIONS:
+        listing = ", ".join(list(parts.hosts)[:KNOWN])
+        say = f"name hosts: `from: [{listing}]`" if listing else "add one to lab.vantages"
+        parts.say((*path, "from") if "from" in item else path, "the lab has no vantage point", say)
+    # Which way the Internet goes is seen from the Internet only.
+    outside = item.get("expect") in ("entry", "path") or "then_pop" in item
+    for place, name in enumerate(sequence(item.get("from"))):
+        at = (*path, "from", place)
+        if outside and isinstance(name, str) and name in parts.hosts:
+            parts.say(
+                at,
+                f"{name} is a host, and this is seen from the Internet only",
+                hint(name, parts.vantages),
+            )
+        else:
+            known = parts.vantages if outside else [*parts.vantages, *parts.hosts]
+            parts.want(at, name, known, "vantage point" if outside else "vantage point or host")
 
 
 def _fault(parts: Parts, path: Path, fault: str) -> None:
@@ -46,9 +67,10 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
         if name not in members:
             tunnels = parts.tunnels if kind == "silent-loss" else ()
             parts.say(path, f'there is no {what} "{name}"', hint(name, [*members, *tunnels]))
-        elif rest and name in parts.nodes and rest not in parts.interfaces(name, "uplink"):
-            known = parts.interfaces(name, "uplink")
-            parts.want(path, rest, [*known, *parts.ases], f"uplink of {name} named")
+        elif rest and name in parts.nodes and rest not in parts.outward(name):
+            kinds = [role for role in ("uplink", "link") if parts.interfaces(name, role)]
+            known = [*parts.outward(name), *parts.ases]
+            parts.want(path, rest, known, f"{' or '.join(kinds) or 'uplink'} of {name} named")
 
 
 def _is_address(value: Any) -> bool:

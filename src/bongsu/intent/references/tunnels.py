@@ -18,7 +18,11 @@ def tunnel_problems(parts: Parts) -> None:
             if interface is not None:
                 known = parts.interfaces(node)
                 parts.want((*path, "interface"), interface, known, f"interface of {node} named")
+                if interface in parts.interfaces(node, "loopback") and not parts.outward(node):
+                    words = f"{interface} leads nowhere, and {node} has no uplink or link that does"
+                    hint = "give an interface `role: link` or `role: uplink`"
+                    parts.say((*path, "interface"), words, hint)
                 continue
-            if not parts.interfaces(node, "uplink"):
+            if not parts.outward(node):
                 hint = "give an interface `role: uplink`, or say which carries it: `interface:`"
                 parts.say(path, f"{node} has no uplink to carry the tunnel", hint, key=True)

@@ -1,4 +1,6 @@
-"""One look at a target from every vantage point: loss, RTT, AS path, and the PoP that was entered.
+"""One look at a target from everywhere: loss, RTT, AS path, and the PoP that was entered.
+
+Everywhere is every vantage point; in a lab without any, every other host.
 
 Which PoP was entered is proved twice: the path shows a router whose address belongs to the PoP, and
 the PoP's own counter of packets that entered grows by what was sent that way.
@@ -20,8 +22,10 @@ class Look:
     """What one vantage point sees. Times in milliseconds; None where nothing was answered."""
 
     vantage: str
+    """A vantage point or a host."""
     city: str
-    asn: int
+    asn: int | None
+    """None for a host."""
     as_path: tuple[int, ...]
     """Nearest AS first; empty without a route."""
     pop: str | None
@@ -49,23 +53,30 @@ class Survey:
     counted: dict[str, int]
     """Packets that entered each PoP for its tunnels during the survey, by the PoP's own counter."""
     proved: bool
-    """Each PoP counted every probe that was answered by way of it."""
+    """Each PoP counted every probe that was answered by way of it. Without PoPs, some were answered."""
 
 
-def sources(lab: Lab, target: Address, vantages: list[str] | None = None) -> list[Source]:
-    """Probe sources at the named vantage points (all of them without names)."""
-    names = list(lab.topology.vantages) if vantages is None else vantages
-    unknown = [name for name in names if name not in lab.topology.vantages]
-    if unknown:
+def sources(lab: Lab, target: Address, names: list[str] | None = None) -> list[Source]:
+    """Probe sources at these vantage points and hosts.
+
+    Without names at every vantage point, or where there is none at every other host of the family.
+    """
+    known = lab.source_names()
+    if names is None:
+        names = list(lab.topology.vantages) or [
+            name
+            for name, address in lab.topology.hosts.items()
+            if address.version == target.version and address != target
+        ]
+    if unknown := [name for name in names if name not in known]:
         raise LabError(
-            f"no vantage point {', '.join(unknown)}",
-            hint="vantage points: " + ", ".join(lab.topology.vantages),
+            f"no vantage point or host {', '.join(unknown)}", hint="known: " + ", ".join(known)
         )
     found = []
     for name in names:
-        address = lab.topology.vantages[name].get(target.version)
+        address = lab.source_address(name, target.version)
         if address is None:
-            raise LabError(f"the lab's Internet has no IPv{target.version}")
+            raise LabError(f"{name} has no IPv{target.version}")
         found.append(Source(name, lab.paths.netns(name), address, target))
     return found
 
@@ -95,20 +106,23 @@ def survey(
         if look.pop is not None:
             answered[look.pop] = answered.get(look.pop, 0) + look.sent - look.lost
     proved = all(counted.get(pop, 0) >= number for pop, number in answered.items())
+    if not lab.pops():
+        return Survey(target, looks, counted, any(look.lost < look.sent for look in looks))
     return Survey(target, looks, counted, proved and any(answered.values()))
 
 
 def _look(lab: Lab, series: Series, path: Path) -> Look:
     name = series.source.name
     lab_spec = lab.network.lab
-    city = lab_spec.vantages[name].city if lab_spec else ""
+    vantage = name in lab.topology.vantages
+    city = lab_spec.vantages[name].city if lab_spec and vantage else ""
     rtt = [ns / 1e6 for ns in series.rtt_ns if ns >= 0]
     average = sum(rtt) / len(rtt) if rtt else None
     return Look(
         vantage=name,
         city=city,
-        asn=lab.topology.routers[name].asn,
-        as_path=lab.as_path(name, series.source.target),
+        asn=lab.topology.routers[name].asn if vantage else None,
+        as_path=lab.as_path(name, series.source.target) if vantage else (),
         pop=next((pop for hop in path.hops if hop and (pop := lab.pop_of(hop))), None),
         hops=tuple(str(hop) if hop else None for hop in path.hops),
         sent=len(series.sent_ns),
