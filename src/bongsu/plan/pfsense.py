@@ -5,25 +5,13 @@ Judged in one place: a check tells it with its line in the file, and the rendere
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bongsu.plan.node import NodePlan
+from bongsu.plan.refusal import Refusal
 from bongsu.plan.tunnel import TunnelPlan
 
 INTERFACE = re.compile(r"wan|lan|opt[0-9]{1,3}")
 """Interfaces by the names config.xml has for them, whatever their description says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One thing that pfSense cannot do, and what to do instead. `path` is a place in the file."""
-
-    path: tuple[str | int, ...]
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.reason} ({self.remedy})"
 
 
 def refusals(plan: NodePlan) -> Iterator[Refusal]:

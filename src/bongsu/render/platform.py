@@ -6,6 +6,7 @@ from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
 from bongsu.render import text
 from bongsu.render.bird import render as bird
+from bongsu.render.ios import render as ios
 from bongsu.render.netplan import render as netplan
 from bongsu.render.nftables import render as nftables
 from bongsu.render.pfsense import render as pfsense
@@ -16,6 +17,7 @@ Renderer = Callable[[NodePlan, list[str]], dict[str, str]]
 RENDERERS: dict[Platform, tuple[Renderer, ...]] = {
     Platform.LINUX: (bird.render, netplan.render, nftables.render, sysctl.render),
     Platform.PFSENSE: (pfsense.render,),
+    Platform.IOS: (ios.render,),
 }
 
 

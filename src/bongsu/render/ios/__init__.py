@@ -1,0 +1,1 @@
+"""Cisco IOS and IOS XE: the configuration that a person pastes, and what to fill in and look at."""
