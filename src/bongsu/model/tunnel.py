@@ -1,9 +1,14 @@
 """A GRE tunnel between two nodes (RFC 2784, key by RFC 2890) and how its life is watched."""
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from bongsu.model.access import AccessRule
 from bongsu.model.base import (
@@ -47,6 +52,14 @@ class Keepalive(Model):
         if self.milliseconds is not None and "seconds" in self.model_fields_set:
             raise ValueError("`seconds` and `milliseconds` are two ways to say the same: keep one")
         return self
+
+    @model_serializer(mode="wrap")
+    def _said_once(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it would be written, or a plan could not be read again."""
+        fields: dict[str, Any] = whole(self)
+        if self.milliseconds is not None:
+            fields.pop("seconds", None)
+        return fields
 
     @property
     def interval_ns(self) -> int:
