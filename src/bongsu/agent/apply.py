@@ -269,7 +269,8 @@ class Applier:
                 self._change(f"line protocol of {tunnel.name} up: no keepalive")
 
     def _rules(self, plan: NodePlan) -> None:
-        wanted = rules.reply_rules((item.prefix for item in plan.home), plan.reply_table)
+        wanted = rules.policy_rules(plan)
+        wanted += rules.reply_rules((item.prefix for item in plan.home), plan.reply_table)
         added, removed = rules.set_rules(wanted)
         if added or removed:
             self._change(f"policy rules: {len(added)} added, {len(removed)} removed")
@@ -294,15 +295,12 @@ class Applier:
 
     async def _watch(self, backend: GreBackend | None, plan: NodePlan) -> None:
         watched = [tunnel for tunnel in plan.tunnels if tunnel.keepalive is not None]
-        lines: dict[str, bool] = {}
-        if backend is not None:
-            # A new agent goes on from what an earlier one found out.
-            loop = asyncio.get_running_loop()
-            look = backend.line
-            lines = await loop.run_in_executor(
-                self._worker, lambda: {tunnel.name: look(tunnel.name) for tunnel in watched}
-            )
-        self._keepalive.set_tunnels(watched, lines)
+        if backend is None:
+            return
+        # A new agent goes on from what an earlier one found out.
+        loop = asyncio.get_running_loop()
+        seats = await loop.run_in_executor(self._worker, backend.seats)
+        self._keepalive.set_tunnels(watched, backend.keepalive_memory(), seats)
 
     def _stale(self, backend: GreBackend | None, plan: NodePlan) -> None:
         if backend is None:

@@ -237,8 +237,12 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
     announcer = node_name if node.role is Role.POP else peer_name
     carried = [item.prefix for item in index.carried[announcer][tunnel_name]]
     if node.role is Role.ROUTER:
-        sources = _routed_into(node, tunnel_name)
-        destinations = _routed_into(network.nodes[peer_name], tunnel_name)
+        peer = network.nodes[peer_name]
+        sources, destinations = _routed_into(node, tunnel_name), _routed_into(peer, tunnel_name)
+        if tunnel.bgp and peer.role is Role.ROUTER:
+            # Routers tell each other of their LANs.
+            sources = list(dict.fromkeys(sources + _lans(peer)))
+            destinations = list(dict.fromkeys(destinations + _lans(node)))
     else:
         sources, destinations = _inner(node.role, carried, tunnel.egress)
     return TunnelPlan(
@@ -293,8 +297,18 @@ def _routed_into(node: Node, tunnel: str) -> list[Prefix]:
     return list(dict.fromkeys(routed))
 
 
+def _lans(node: Node) -> list[Prefix]:
+    return [
+        address.network
+        for interface in node.interfaces.values()
+        if interface.role == "lan"
+        for address in interface.addresses
+    ]
+
+
 def _keepalive(tunnel: Tunnel, end: TunnelEnd) -> Keepalive | None:
-    if end.keepalive is False:
+    # On multipoint GRE a keepalive has no effect: there is no one far end to be lost.
+    if end.keepalive is False or tunnel.multipoint:
         return None
     return end.keepalive or tunnel.keepalive
 

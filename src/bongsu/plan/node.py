@@ -60,6 +60,14 @@ class PolicyPlan(Model):
     table: int
     """Of the kernel."""
 
+    @property
+    def family(self) -> Literal[4, 6]:
+        """Of the packets it matches: that of its prefixes, else of its next hops."""
+        prefixes = (self.source, self.destination)
+        found = [item.version for item in prefixes if item is not None]
+        found += [hop.gateway.version for hop in self.hops if hop.gateway is not None]
+        return 6 if found[:1] == [6] else 4
+
 
 class ExternalPeer(Model):
     """An external BGP session."""

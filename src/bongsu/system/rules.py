@@ -12,17 +12,21 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from bongsu.model.base import Prefix
+from bongsu.plan.node import NodePlan
 
 RULE_PROTOCOL = 103
+POLICY_PRIORITY = 100
+"""Of the first policy; the others follow, all of them before replies (1000) and any route."""
 _FAMILY = {4: 2, 6: 10}
 _EVERY_SOURCE = {4: "0.0.0.0", 6: "::"}  # noqa: S104  a prefix, nothing is bound to it
+_EVERYTHING = {4: "0.0.0.0/0", 6: "::/0"}
 _MAIN_TABLE = 254
 _LOOKUP, _UNREACHABLE = 1, 7
 
 
 @dataclass(frozen=True)
 class Rule:
-    """`ip rule` with `from PREFIX`."""
+    """`ip rule` with `from PREFIX`, and more that has to match if it is given."""
 
     source: Prefix
     priority: int
@@ -30,6 +34,9 @@ class Rule:
     """None: unreachable."""
     main_without_default: bool = False
     """`suppress_prefixlength 0`: the table's default route does not count."""
+    destination: Prefix | None = None
+    interface: str | None = None
+    """By which packets arrive; with one, none that the machine itself sends."""
 
 
 def reply_rules(prefixes: Iterable[Prefix], table: int) -> list[Rule]:
@@ -46,6 +53,27 @@ def reply_rules(prefixes: Iterable[Prefix], table: int) -> list[Rule]:
             Rule(prefix, 1002, None),
         ]
     return rules
+
+
+def policy_rules(plan: NodePlan) -> list[Rule]:
+    """Packets of a policy look into its table first; an empty one leaves them to the next rule.
+
+    A policy without an interface is for all that arrives by one of the machine's, as opposed to a
+    tunnel. What the machine itself sends follows its routes, as with Cisco: a tunnel's own packets
+    among them, which would otherwise be led into the tunnel.
+    """
+    outside = [item.name for item in plan.interfaces if item.role != "loopback"]
+    return [
+        Rule(
+            policy.source or ip_network(_EVERYTHING[policy.family]),
+            POLICY_PRIORITY + number,
+            policy.table,
+            destination=_narrow(policy.destination),
+            interface=interface,
+        )
+        for number, policy in enumerate(plan.policies)
+        for interface in ([policy.interface] if policy.interface else outside)
+    ]
 
 
 def set_rules(wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
@@ -68,16 +96,24 @@ def set_rules(wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
     return added, removed
 
 
+def _narrow(prefix: Prefix | None) -> Prefix | None:
+    # The kernel does not tell `to 0.0.0.0/0` from nothing, and compared they would never be equal.
+    return prefix if prefix is not None and prefix.prefixlen else None
+
+
 def _rule(message: Any, family: int) -> Rule | None:
     if message.get_attr("FRA_PROTOCOL") != RULE_PROTOCOL:
         return None
     source = message.get_attr("FRA_SRC") or _EVERY_SOURCE[family]
     unreachable = message["action"] == _UNREACHABLE
+    destination = message.get_attr("FRA_DST")
     return Rule(
         ip_network(f"{source}/{message['src_len']}"),
         message.get_attr("FRA_PRIORITY"),
         None if unreachable else message.get_attr("FRA_TABLE") or message["table"],
         main_without_default=message.get_attr("FRA_SUPPRESS_PREFIXLEN") == 0,
+        destination=ip_network(f"{destination}/{message['dst_len']}") if destination else None,
+        interface=message.get_attr("FRA_IIFNAME"),
     )
 
 
@@ -92,6 +128,11 @@ def _arguments(rule: Rule) -> dict[str, Any]:
     }
     if rule.table is not None:
         arguments["table"] = rule.table
+    if rule.destination is not None:
+        arguments["dst"] = str(rule.destination.network_address)
+        arguments["dst_len"] = rule.destination.prefixlen
+    if rule.interface is not None:
+        arguments["iifname"] = rule.interface
     if rule.main_without_default:
         arguments["FRA_SUPPRESS_PREFIXLEN"] = 0
     return arguments

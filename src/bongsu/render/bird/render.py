@@ -5,7 +5,14 @@ from pathlib import Path
 from bongsu.plan.node import NodePlan
 from bongsu.render import template, text
 from bongsu.render.bird.secrets import SECRETS_PATH, password_constant, secret_constants
-from bongsu.render.bird.support import LAST_PREFERENCE, SPOKEN_PREFERENCE, TAKEOVER
+from bongsu.render.bird.support import (
+    EXTERNAL_DISTANCE,
+    INTERNAL_DISTANCE,
+    LAST_PREFERENCE,
+    SPOKEN_PREFERENCE,
+    TAKEOVER,
+    preference_of,
+)
 from bongsu.render.bird.view import NextHop, bfd_groups, families, router_id, session_pairs
 from bongsu.render.template import Admitted
 
@@ -28,6 +35,8 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "password_constant": lambda peer: Admitted(password_constant(peer)),
         "last_preference": LAST_PREFERENCE,
         "spoken_preference": SPOKEN_PREFERENCE,
+        "external_preference": preference_of(EXTERNAL_DISTANCE),
+        "internal_preference": preference_of(INTERNAL_DISTANCE),
         "takeover": Admitted(f"({plan.asn}, {TAKEOVER[0]}, {TAKEOVER[1]})"),
     }
     return {PATH: template.load(Path(__file__).parent, "bird.conf.j2").render(values)}
@@ -35,7 +44,10 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
 
 def _via(hop: NextHop) -> Admitted:
     """A next hop of a static route; the interface is BIRD's quoted symbol after the gateway."""
-    tunnel = text.interface(hop.tunnel)
+    if hop.interface is None:
+        assert hop.gateway is not None
+        return Admitted(text.address(hop.gateway))
+    interface = text.interface(hop.interface)
     if hop.gateway is None:
-        return Admitted(f'"{tunnel}"')
-    return Admitted(f"{text.address(hop.gateway)}%'{tunnel}'{' bfd' if hop.bfd else ''}")
+        return Admitted(f'"{interface}"')
+    return Admitted(f"{text.address(hop.gateway)}%'{interface}'{' bfd' if hop.bfd else ''}")

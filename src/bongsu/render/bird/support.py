@@ -16,6 +16,16 @@ LAST_PREFERENCE = 1
 SPOKEN_PREFERENCE = 50000
 """Preference of a default route learned by BGP, over the static ones: it can say more."""
 
+EXTERNAL_DISTANCE, INTERNAL_DISTANCE = 20, 200
+"""Administrative distances of BGP, as Cisco has them, so that `distance` means what is expected."""
+
+
+def preference_of(distance: int) -> int:
+    """BIRD's preference of an administrative distance: it prefers the greater of the one, Cisco the
+    lesser of the other; 255 is never used by either."""
+    return 255 - distance
+
+
 DEFAULT_ROUTE = {4: "0.0.0.0/0", 6: "::/0"}
 
 TAKEOVER = (1, 1)

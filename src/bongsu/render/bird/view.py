@@ -12,9 +12,14 @@ from typing import TypeVar
 
 from bongsu.model.base import Address, Family, Prefix
 from bongsu.model.node import Role
-from bongsu.plan.node import ExternalPeer, HomePrefix, InternalPeer, NodePlan
+from bongsu.plan.node import ExternalPeer, HomePrefix, Hop, InternalPeer, NodePlan
 from bongsu.plan.tunnel import TunnelPlan
-from bongsu.render.bird.support import DEFAULT_ROUTE, FIRST_PREFERENCE, MAX_ANNOUNCED_LENGTH
+from bongsu.render.bird.support import (
+    DEFAULT_ROUTE,
+    FIRST_PREFERENCE,
+    MAX_ANNOUNCED_LENGTH,
+    preference_of,
+)
 from bongsu.render.owned import Owned
 
 T = TypeVar("T")
@@ -22,9 +27,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NextHop:
-    """The way into a tunnel. Without a gateway of the family it is the interface alone."""
+    """The way into a tunnel or to a router on a link. Without a gateway it is the interface alone."""
 
-    tunnel: str
+    interface: str | None
+    """None where BIRD has to find out itself."""
     gateway: Address | None
     bfd: bool
 
@@ -42,6 +48,14 @@ class Rank:
     number: int
     preference: int
     routes: tuple[StaticRoute, ...]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A routing table of its own for packets that a rule sends there; its hops in their order."""
+
+    table: int
+    ranks: tuple[Rank, ...]
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,13 @@ class FamilyView:
     internal: tuple[InternalPeer, ...]
     egress: frozenset[str]
     """Tunnels whose far end gets a default route from us."""
+    routes: tuple[Rank, ...]
+    """Static routes, a rank for each distance."""
+    policies: tuple[Policy, ...]
+    lans: tuple[str, ...]
+    """LANs that a router tells its internal neighbors of."""
+    accepted: dict[str, tuple[Prefix, ...]]
+    """By tunnel, what a router takes from its internal neighbor there."""
 
     @property
     def accepts_default(self) -> bool:
@@ -99,7 +120,11 @@ def families(plan: NodePlan) -> list[FamilyView]:
     tunnels = {tunnel.name: tunnel for tunnel in plan.tunnels}
     owned = Owned(plan.owned)
     views = [_family(plan, 4, tunnels, owned), _family(plan, 6, tunnels, owned)]
-    return [v for v in views if v.announced or v.home or v.external or v.internal]
+    return [
+        v
+        for v in views
+        if v.announced or v.home or v.external or v.internal or v.routes or v.policies
+    ]
 
 
 def bfd_groups(plan: NodePlan) -> list[BfdGroup]:
@@ -148,6 +173,14 @@ def _family(
         external=tuple(p for p in plan.external if p.address.version == family),
         internal=internal,
         egress=frozenset(t.name for t in plan.tunnels if t.egress and plan.role is Role.POP),
+        routes=_routes(plan, family, tunnels),
+        policies=_policies(plan, family, tunnels),
+        lans=_lans(plan, family) if internal and plan.role is Role.ROUTER else (),
+        accepted={
+            peer.tunnel: tuple(p for p in tunnels[peer.tunnel].inner_sources if p.version == family)
+            for peer in internal
+            if plan.role is Role.ROUTER
+        },
     )
 
 
@@ -158,6 +191,65 @@ def _ranks(choices: dict[Prefix, list[TunnelPlan]], family: Family) -> tuple[Ran
             routes[rank].append(StaticRoute(prefix, (_hop(tunnel, family),)))
     return tuple(
         Rank(rank + 1, FIRST_PREFERENCE - rank, tuple(of_rank)) for rank, of_rank in routes.items()
+    )
+
+
+def _routes(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> tuple[Rank, ...]:
+    """Static routes by distance; two of one distance to one prefix share the traffic."""
+    found: dict[int, dict[Prefix, list[NextHop]]] = defaultdict(lambda: defaultdict(list))
+    for route in plan.routes:
+        if route.prefix.version == family:
+            hop = _planned(plan, route.hop, family, tunnels)
+            found[route.distance][route.prefix].append(hop)
+    return tuple(
+        Rank(
+            distance,
+            preference_of(distance),
+            tuple(StaticRoute(prefix, _unique(hops)) for prefix, hops in routes.items()),
+        )
+        for distance, routes in sorted(found.items())
+    )
+
+
+def _policies(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> tuple[Policy, ...]:
+    default = ip_network(DEFAULT_ROUTE[family])
+    return tuple(
+        Policy(
+            policy.table,
+            tuple(
+                Rank(
+                    number + 1,
+                    FIRST_PREFERENCE - number,
+                    (StaticRoute(default, (_planned(plan, hop, family, tunnels),)),),
+                )
+                for number, hop in enumerate(policy.hops)
+            ),
+        )
+        for policy in plan.policies
+        if policy.family == family
+    )
+
+
+def _planned(plan: NodePlan, hop: Hop, family: Family, tunnels: dict[str, TunnelPlan]) -> NextHop:
+    if hop.tunnel is not None:
+        return _hop(tunnels[hop.tunnel], family)
+    interface = next(
+        (
+            item.name
+            for item in plan.interfaces
+            for own in item.addresses
+            if hop.gateway is not None and hop.gateway in own.network
+        ),
+        None,
+    )
+    return NextHop(interface, hop.gateway, False)
+
+
+def _lans(plan: NodePlan, family: Family) -> tuple[str, ...]:
+    return tuple(
+        item.name
+        for item in plan.interfaces
+        if item.role == "lan" and any(own.version == family for own in item.addresses)
     )
 
 

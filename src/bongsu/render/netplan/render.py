@@ -1,4 +1,4 @@
-"""Renders /etc/netplan/60-bongsu.yaml: the tunnels, their addresses and home's policy rules.
+"""Renders /etc/netplan/60-bongsu.yaml: loopbacks, tunnels, their addresses, home's policy rules.
 
 netplan brings the tunnels up at boot, before and without the agent, on a kernel with ip_gre. What
 goes through them is BIRD's to say: a route written here would stand while the tunnel is dead.
@@ -28,15 +28,25 @@ LIMITS = {
 
 
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
-    """`{PATH: text}`, or nothing for a node without tunnels."""
-    if not plan.tunnels:
+    """`{PATH: text}`, or nothing for a node without tunnels and loopbacks."""
+    loopbacks = [
+        own for item in plan.interfaces if item.role == "loopback" for own in item.addresses
+    ]
+    if not plan.tunnels and not loopbacks:
         return {}
     rules = _rules(plan)
     lines = [f"# {line}" for line in header]
-    lines.append(f"# {LIMITS['tos']}")
+    if plan.tunnels:
+        lines.append(f"# {LIMITS['tos']}")
     if rules:
         lines.append(f"# {LIMITS['rules']}")
-    lines += ["", "network:", "  version: 2", "  tunnels:"]
+    lines += ["", "network:", "  version: 2"]
+    if loopbacks:
+        # Whatever the file calls it: Linux has one.
+        lines += ["  ethernets:", "    lo:", "      addresses:"]
+        lines += [f'        - "{address(own)}"' for own in loopbacks]
+    if plan.tunnels:
+        lines.append("  tunnels:")
     for tunnel in plan.tunnels:
         lines += _tunnel(tunnel, rules.get(tunnel.name, []))
     return {PATH: "\n".join(lines) + "\n"}

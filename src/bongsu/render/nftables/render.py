@@ -4,10 +4,13 @@ Its chains come in front of the machine's own and only take away: a verdict `acc
 table's chain, not the others'. No conntrack is used, so that forwarding stays as fast as it was.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
+from bongsu.model.access import AccessRule
 from bongsu.plan.node import NodePlan
-from bongsu.render import template
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render import template, text
 from bongsu.render.nftables.sets import named_sets
 from bongsu.render.template import Admitted
 
@@ -18,6 +21,7 @@ COUNTERS = (
     "bgp_foreign",
     "bfd_foreign",
     "inner_source_foreign",
+    "inbound_denied",
     "spoofed",
     "redirects",
     "tunnel_input",
@@ -31,6 +35,10 @@ COUNTERS = (
 """What is dropped, by reason, and what has `entered` for a tunnel; named counters of the table."""
 
 
+PROTOCOLS = {"gre": "gre", "icmp": "{ icmp, ipv6-icmp }", "tcp": "tcp", "udp": "udp"}
+"""Of access lists, as nftables names them; ICMP is that of either family."""
+
+
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{PATH: text}`, for `nft -f`."""
     sets = named_sets(plan)
@@ -40,6 +48,33 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "counters": [Admitted(counter) for counter in COUNTERS],
         "sets": [Admitted(named.text()) for named in sets],
         "has": {named.name for named in sets},
+        "lists": [_access_list(t) for t in plan.tunnels if t.inbound is not None],
         "families": [(4, Admitted("ip")), (6, Admitted("ip6"))],
     }
     return {PATH: template.load(Path(__file__).parent, "ruleset.nft.j2").render(values)}
+
+
+@dataclass(frozen=True)
+class AccessList:
+    """The inbound access list of a tunnel."""
+
+    tunnel: str
+    chain: Admitted
+    matches: tuple[Admitted, ...]
+    """What a packet has to match one of."""
+
+
+def _access_list(tunnel: TunnelPlan) -> AccessList:
+    matches = tuple(_match(rule) for rule in tunnel.inbound or [])
+    return AccessList(tunnel.name, Admitted(f"inbound_{text.symbol(tunnel.name)}"), matches)
+
+
+def _match(rule: AccessRule) -> Admitted:
+    words = [
+        f"{'ip' if prefix.version == 4 else 'ip6'} {side} {text.address(prefix)}"
+        for side, prefix in (("saddr", rule.from_), ("daddr", rule.to))
+        if prefix is not None
+    ]
+    if rule.permit != "ip":
+        words.append(f"meta l4proto {PROTOCOLS[rule.permit]}")
+    return Admitted("".join(f"{word} " for word in words))

@@ -4,14 +4,16 @@ One look-up for any number of tunnels: what a tunnel may do is an element, never
 A set that would be empty is left out, and so are the rules that would use it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 from typing import cast
 
-from bongsu.model.base import Prefix
+from bongsu.model.base import InterfaceName, Prefix
 from bongsu.model.node import Role
 from bongsu.plan.node import NodePlan
+from bongsu.plan.reflection import keepalive_route, reflects
+from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render.owned import Owned
 from bongsu.render.text import address, interface, number
 
@@ -66,8 +68,6 @@ def _outer(plan: NodePlan, family: int) -> list[NamedSet]:
         if t.key is not None
     ]
     plain = [f"{address(t.remote)} . {address(t.local)} . 0x0" for t in tunnels if t.key is None]
-    reflected = [t for t in tunnels if t.peer_keepalive is not None]
-    back = [f"{address(t.local)} . {address(t.remote)}" for t in reflected]
     kind = _type(family)
     return [
         NamedSet(f"gre_keyed{family}", f"{pair} . @th,32,32", _unique(keyed)),
@@ -75,17 +75,31 @@ def _outer(plan: NodePlan, family: int) -> list[NamedSet]:
         NamedSet(
             f"keepalive{family}",
             f"type ifname . {kind} . {kind}",
-            tuple(f"{_if(t.name)} . {way}" for t, way in zip(reflected, back, strict=True)),
+            tuple(f"{_if(t.name)} . {way}" for t, way, _out in _reflected(plan, family)),
         ),
         NamedSet(
             f"keepalive_back{family}",
             f"type ifname . ifname . {kind} . {kind}",
             tuple(
-                f"{_if(t.name)} . {_if(t.underlay)} . {way}"
-                for t, way in zip(reflected, back, strict=True)
+                f"{_if(t.name)} . {_if(out)} . {way}"
+                for t, way, ways_out in _reflected(plan, family)
+                for out in ways_out
             ),
         ),
     ]
+
+
+def _reflected(
+    plan: NodePlan, family: int
+) -> Iterator[tuple[TunnelPlan, str, list[InterfaceName]]]:
+    """Tunnels whose peer's keepalives go back, from whom to whom, and by which interfaces."""
+    for t in plan.tunnels:
+        source, destination = keepalive_route(t)
+        if t.peer_keepalive is None or source.version != family or not reflects(t, plan.platform):
+            continue
+        # Between inside addresses the way back is the tunnel itself.
+        outside = [t.underlay, *t.other_underlays] if source == t.local else [t.name]
+        yield t, f"{address(source)} . {address(destination)}", outside
 
 
 def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
@@ -96,6 +110,11 @@ def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
     speaking: dict[str, list[Prefix]] = {}
     leaving: dict[str, list[Prefix]] = {}
     for t in plan.tunnels:
+        if plan.role is Role.ROUTER:
+            carried[t.name] = t.inner_destinations
+            speaking[t.name] = t.inner_sources
+            leaving[t.name] = t.inner_sources if t.egress else []
+            continue
         # What a tunnel brings home is a destination at the PoP's end and a source at home's.
         carried[t.name] = owned.part(t.inner_sources if pop else t.inner_destinations)
         speaking[t.name] = carried[t.name] if pop else t.inner_sources
