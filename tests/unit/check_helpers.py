@@ -1,4 +1,4 @@
-"""Networks for the tests of checks: the example, changed in a few places."""
+"""Networks for the tests of checks: examples, changed in a few places."""
 
 import json
 from functools import cache
@@ -10,17 +10,18 @@ from bongsu.intent import load_text
 from bongsu.intent.document import read_document
 from bongsu.plan.compile import compile_network
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLE = EXAMPLES / "anycast.yaml"
 
 
 @cache
-def _example() -> str:
-    return json.dumps(read_document(EXAMPLE.read_text(), "anycast.yaml").root)
+def _example(name: str) -> str:
+    return json.dumps(read_document((EXAMPLES / f"{name}.yaml").read_text(), name).root)
 
 
-def example() -> dict[str, Any]:
-    """The example's values without its lab, which would have to know every change."""
-    values: dict[str, Any] = json.loads(_example())
+def example(name: str = "anycast") -> dict[str, Any]:
+    """An example's values without its lab, which would have to know every change."""
+    values: dict[str, Any] = json.loads(_example(name))
     del values["lab"], values["tests"]
     return values
 
@@ -47,11 +48,17 @@ def check_values(values: dict[str, Any]) -> list[Finding]:
     return found
 
 
-def check_change(yaml_text: str) -> list[Finding]:
-    """Findings of the example with a change."""
-    return check_values(merged(example(), read_document(yaml_text, "change.yaml").root))
+def values_of(yaml_text: str) -> dict[str, Any]:
+    """The values that a YAML text stands for."""
+    root: dict[str, Any] = read_document(yaml_text, "values.yaml").root
+    return root
 
 
-def found_codes(yaml_text: str) -> set[str]:
-    """Codes of what is found in the example with a change."""
-    return {finding.code for finding in check_change(yaml_text)}
+def check_change(yaml_text: str, name: str = "anycast") -> list[Finding]:
+    """Findings of an example with a change."""
+    return check_values(merged(example(name), values_of(yaml_text)))
+
+
+def found_codes(yaml_text: str, name: str = "anycast") -> set[str]:
+    """Codes of what is found in an example with a change."""
+    return {finding.code for finding in check_change(yaml_text, name)}

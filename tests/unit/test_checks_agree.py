@@ -1,15 +1,15 @@
-"""What a check passes, the renderer and the agent take; what they refuse, a check has said."""
+"""What a check passes, the renderer takes; what it refuses, a check has said. Predictions likewise."""
 
-from itertools import product
+from itertools import islice, product
+from typing import Any
 
-import pytest
-
-from bongsu.agent.keepalive import keepalive_ends
 from bongsu.checks import run_checks
 from bongsu.intent import load_text
+from bongsu.model.node import Platform
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
-from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.prediction import Secrecy, Speech, predict_keepalive
+from bongsu.plan.reflection import Obstacle
 from bongsu.render import RenderError, render_node
 
 PFSENSE = """
@@ -78,48 +78,106 @@ def test_of_a_pfsense_check_and_render_say_the_same() -> None:
     assert verdicts == {True, False}
 
 
-SIX = """
+IOS = """
 version: 1
 name: small
-owner: {{asn: 64500, prefixes: [103.178.34.0/23]}}
 nodes:
-  seoul:
-    role: pop
-    interfaces: {{ens3: {{role: uplink, addresses: [{seoul}]}}}}
-  home:
-    role: home
-    interfaces: {{wan: {{role: uplink, addresses: [{home}]}}}}
+  a:
+    role: router
+    interfaces: {{eth0: {{role: link, addresses: [{family[0]}]}}}}
+  b:
+    role: {role}
+    platform: ios
+    interfaces: {{gi0-0: {{role: link, addresses: [{family[1]}]}}}}
 tunnels:
-  gre-seoul:
+  tunnel0:
     ends:
-      seoul: {{addresses: [10.99.1.1/30]{seoul_end}}}
-      home: {{addresses: [10.99.1.2/30]{home_end}}}
-{tunnel}
+      a: {{addresses: [10.10.10.1/30]}}
+      b: {{addresses: [10.10.10.2/30]{end}}}
+    bgp: {bgp}
+    keepalive: {keepalive}
 """
+IOS_CHOICES: dict[str, tuple[Any, ...]] = {
+    "family": (("172.31.0.1/30", "172.31.0.2/30"), ("'fd00::1/64'", "'fd00::2/64'")),
+    "role": ("router", "home"),
+    "end": ("", ", keepalive: false", ", keepalive: {seconds: 5}", ", rpf: strict, inbound: []"),
+    "bgp": ("false", "true"),
+    "keepalive": ("{}", "{milliseconds: 50}", "{nonce: true}", "{dialect: huawei, up_after: 2}"),
+}
 
 
-def over_ipv6(tunnel: TunnelPlan) -> bool:
-    """Whether the agent would refuse the tunnel's keepalive."""
-    try:
-        keepalive_ends(tunnel)
-    except ValueError:
-        return True
-    return False
-
-
-@pytest.mark.parametrize("seoul", ["203.0.113.1/24", "'2001:db8:a::1/64'"])
-@pytest.mark.parametrize("home", ["192.0.2.1/24, '2001:db8:b::1/64'", "'2001:db8:b::1/64'"])
-@pytest.mark.parametrize("tunnel", ["", "    keepalive: {}"])
-def test_of_keepalives_check_and_agent_say_the_same(seoul: str, home: str, tunnel: str) -> None:
-    for seoul_end, home_end in product(ENDS, ENDS):
-        values = {"seoul": seoul, "home": home, "tunnel": tunnel}
-        text = SIX.format(seoul_end=seoul_end, home_end=home_end, **values)
+def test_of_an_ios_check_and_render_say_the_same() -> None:
+    verdicts = set()
+    for chosen in product(*IOS_CHOICES.values()):
+        text = IOS.format(**dict(zip(IOS_CHOICES, chosen, strict=True)))
         network = load_text(text, "f").network
         plans = compile_network(network)
-        codes = {item.code for item in run_checks(network, plans)}
-        sending = [plan.tunnels[0] for plan in plans.values() if plan.tunnels[0].keepalive]
-        # Ends of two families are GRE004's, with keepalives or without.
-        if "GRE004" not in codes:
-            assert ("GRE005" in codes) == any(over_ipv6(item) for item in sending), text
-        else:
-            assert "GRE005" not in codes
+        found = [item for item in run_checks(network, plans) if item.code == "IOS001"]
+        refusal = refused(plans["b"])
+        assert bool(found) == bool(refusal), text
+        assert all(f"{item.message} ({item.hint})" in refusal for item in found)
+        verdicts.add(bool(found))
+    assert verdicts == {True, False}
+
+
+FATES: dict[str, tuple[str, ...]] = {
+    "platform": ("linux", "ios"),
+    "rpf": ("", ", rpf: strict", ", rpf: loose"),
+    "inbound": (
+        "",
+        ", inbound: []",
+        ", inbound: [{permit: gre, from: 172.31.0.2/32, to: 172.31.0.1/32}]",
+    ),
+    "vrf": ("", ", vrf: red", ", vrf: red, transport_vrf: red"),
+    "protection": (", protection: tunnel-protection", ", protection: crypto-map"),
+    "tunnel": (
+        "",
+        ", ipsec: {psk: 'env:PSK'}",
+        ", ipsec: {psk: 'env:PSK', mode: transport}",
+        ", multipoint: true",
+    ),
+    "dialect": ("cisco", "huawei", "velocloud"),
+}
+CODE_OF = {
+    Obstacle.RPF: "GRE006",
+    Obstacle.VRF: "GRE007",
+    Obstacle.ACCESS: "GRE008",
+    Obstacle.MULTIPOINT: "GRE010",
+    Secrecy.CLEAR: "GRE011",
+    Secrecy.UNTRIED: "GRE011",
+    Speech.FOREIGN: "GRE012",
+    Speech.UNHEARD: "GRE012",
+}
+
+
+def test_whatever_keeps_a_keepalive_from_home_is_found_and_nothing_else() -> None:
+    """All that the prediction knows of, in combination: a code for each reason.
+
+    Every seventh of them: no choice has seven values, so all pairs of choices come up.
+    """
+    seen = set()
+    for chosen in islice(product(*FATES.values()), 0, None, 7):
+        of = dict(zip(FATES, chosen, strict=True))
+        text = f"""
+            version: 1
+            name: small
+            nodes:
+              a: {{role: router, interfaces: {{eth0: {{role: link, addresses: [172.31.0.1/30]}}}}}}
+              b: {{role: router, platform: {of["platform"]}, interfaces: {{gi0-0: {{role: link,
+                addresses: [172.31.0.2/30]}}}}}}
+            tunnels:
+              tunnel0: {{bgp: false, key: 1, keepalive: {{dialect: {of["dialect"]}}}{of["tunnel"]},
+                ends: {{a: {{addresses: [10.10.10.1/30]}}, b: {{addresses: [10.10.10.2/30],
+                keepalive: false{of["rpf"]}{of["inbound"]}{of["vrf"]}{of["protection"]}}}}}}}
+            """
+        network = load_text(text, "f").network
+        plans = compile_network(network)
+        far = Platform(of["platform"])
+        prediction = predict_keepalive(
+            plans["a"].tunnel("tunnel0"), plans["b"].tunnel("tunnel0"), far
+        )
+        found = {item.code for item in run_checks(network, plans)} & set(CODE_OF.values())
+        assert found == {CODE_OF[reason] for reason in prediction.reasons}, text
+        assert prediction.works == (not found)
+        seen |= set(prediction.reasons)
+    assert seen == set(CODE_OF)

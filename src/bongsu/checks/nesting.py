@@ -1,8 +1,8 @@
 """Which tunnels need which: a tunnel stands on every tunnel that its outer packets go through.
 
 An outer packet goes into a tunnel if its destination, or at home its source, is in a prefix that is
-announced (from anywhere it is drawn to a PoP and into the tunnels from there), if it is in the inside
-network of a tunnel of the node, or if the node takes a default route over a tunnel.
+announced (from anywhere it is drawn to a PoP and into the tunnels from there), or if the node's best
+way to it is one: the inside network of a tunnel, a static route, or a default route taken over it.
 
 A prefix is a point of the graph of its own between the tunnels that need it and those that carry it:
 so the graph is as large as the file, not as its square.
@@ -13,8 +13,8 @@ from typing import TypeAlias
 
 from bongsu.checks.line import Line
 from bongsu.checks.table import PrefixTable
+from bongsu.checks.ways import Ways
 from bongsu.model.base import Prefix
-from bongsu.model.network import Network
 
 Point: TypeAlias = str | Prefix
 """A tunnel's name, or an announced prefix."""
@@ -22,12 +22,8 @@ Point: TypeAlias = str | Prefix
 Graph: TypeAlias = dict[Point, list[Point]]
 
 
-def nesting(
-    network: Network, lines: Mapping[str, Line], carriers: PrefixTable[frozenset[str]]
-) -> Graph:
+def nesting(lines: Mapping[str, Line], carriers: PrefixTable[frozenset[str]], ways: Ways) -> Graph:
     """Tunnel -> what it stands on, and prefix -> tunnels that carry it; only points that matter."""
-    inside = _insides(network, lines)
-    default = _defaults(network, inside)
     graph: Graph = {}
     for name, line in lines.items():
         below: dict[Point, None] = {}
@@ -38,9 +34,9 @@ def nesting(
                 graph.setdefault(prefix, sorted(tunnels))
                 break
         for node in line.outer:
-            through = _by_node(network, line, node, inside[node], default.get(node))
-            if through is not None:
-                below[through] = None
+            best = next(ways.of(line, node), None)
+            if best is not None and best.tunnel:
+                below[best.interface] = None
         if below:
             graph[name] = list(below)
     return graph
@@ -85,39 +81,3 @@ def cycles(graph: Graph) -> Iterator[list[str]]:
                     standing -= ring
                     if len(ring) > 1 or point in graph.get(point, ()):
                         yield sorted(item for item in ring if isinstance(item, str))
-
-
-def _insides(network: Network, lines: Mapping[str, Line]) -> dict[str, PrefixTable[str]]:
-    """Of each node, the inside networks of its tunnels."""
-    tables: dict[str, PrefixTable[str]] = {name: PrefixTable() for name in network.nodes}
-    for name, line in lines.items():
-        for node, end in line.tunnel.ends.items():
-            for address in end.addresses:
-                if not address.ip.is_link_local:
-                    tables[node].add(address.network, name)
-    return tables
-
-
-def _defaults(network: Network, inside: dict[str, PrefixTable[str]]) -> dict[str, str]:
-    """Nodes that take a default route from a neighbor inside a tunnel, and that tunnel."""
-    found = {}
-    for name, node in network.nodes.items():
-        for neighbor in node.bgp.neighbors.values():
-            through = next(inside[name].holding(neighbor.address), None)
-            if neighbor.import_ == "default" and through is not None:
-                found[name] = through[1]
-    return found
-
-
-def _by_node(
-    network: Network, line: Line, node: str, inside: PrefixTable[str], default: str | None
-) -> str | None:
-    """The tunnel that the node's own routes send the tunnel's outer packets into."""
-    remote = next(address for end, address in line.outer.items() if end != node)
-    through = next(inside.holding(remote), None)
-    if through is not None:
-        return through[1]
-    own = network.nodes[node].interfaces.values()
-    if any(remote in address.network for item in own for address in item.addresses):
-        return None
-    return default

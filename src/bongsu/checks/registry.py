@@ -1,7 +1,8 @@
 """The table of all checks, and the one function that runs them.
 
-A code is an area and a number and never changes its meaning: ADR addresses, BFD, BGP, GRE, MTU, PFS
-pfSense, RTE routing, SEC security. A rule is a pure function; it yields findings of its own code only.
+A code is an area and a number and never changes its meaning: ADR addresses, BFD, BGP, GRE, IOS, LNX
+Linux, MTU, PFS pfSense, RTE routing, SEC security. A rule is a pure function; it yields findings of
+its own code only.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 from bongsu.checks.finding import Finding
 from bongsu.checks.rules import (
+    access_list,
+    after_failover,
     announced_length,
     announcing_nobody,
     as_numbers,
@@ -16,12 +19,20 @@ from bongsu.checks.rules import (
     bfd_interval,
     carried_home,
     deaggregation,
+    detection_time,
+    dialect,
     export_all,
     gateway,
+    guessable_keepalive,
     held_at_home,
     hold_time,
+    hub_keepalive,
     inside_addresses,
+    ios,
+    ipsec_keepalive,
     keepalive_family,
+    linux,
+    multipoint,
     neighbor_reach,
     one_sided_keepalive,
     open_internet,
@@ -35,13 +46,16 @@ from bongsu.checks.rules import (
     public_inside,
     recursive_routing,
     reused_key,
+    reverse_path,
     router_id,
     same_address,
     same_tunnel,
     session_password,
     small_mtu,
+    split_vrf,
     stacked_tunnels,
     tunnel_mtu,
+    two_watchers,
     way_out,
 )
 from bongsu.checks.scene import Scene
@@ -82,6 +96,17 @@ RULES: tuple[Rule, ...] = (
     Rule("GRE003", one_sided_keepalive.check),
     Rule("GRE004", outer_addresses.check),
     Rule("GRE005", keepalive_family.check),
+    Rule("GRE006", reverse_path.check),
+    Rule("GRE007", split_vrf.check),
+    Rule("GRE008", access_list.check),
+    Rule("GRE009", hub_keepalive.check),
+    Rule("GRE010", multipoint.check),
+    Rule("GRE011", ipsec_keepalive.check),
+    Rule("GRE012", dialect.check),
+    Rule("GRE013", detection_time.check),
+    Rule("GRE014", two_watchers.check),
+    Rule("IOS001", ios.check),
+    Rule("LNX001", linux.check),
     Rule("MTU001", tunnel_mtu.check),
     Rule("MTU002", small_mtu.check),
     Rule("MTU003", stacked_tunnels.check),
@@ -90,8 +115,10 @@ RULES: tuple[Rule, ...] = (
     Rule("RTE002", held_at_home.check),
     Rule("RTE003", recursive_routing.check),
     Rule("RTE004", way_out.check),
+    Rule("RTE005", after_failover.check),
     Rule("SEC001", open_internet.check),
     Rule("SEC002", session_password.check),
+    Rule("SEC003", guessable_keepalive.check),
 )
 
 

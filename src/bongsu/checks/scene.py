@@ -6,14 +6,27 @@ An index is made when first asked for, in one pass; no check may compare all pai
 from collections.abc import Mapping
 from functools import cached_property
 
+from bongsu.checks.delay import Delays
 from bongsu.checks.line import Line
 from bongsu.checks.nesting import Graph, nesting
 from bongsu.checks.table import PrefixTable
+from bongsu.checks.use import UNUSED, Use, uses
+from bongsu.checks.watch import Watch, watches
+from bongsu.checks.ways import Ways
 from bongsu.model.base import Prefix
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Tunnel
-from bongsu.plan.compile import outer_addresses, overhead, underlay_of
+from bongsu.plan.compile import (
+    esp_overhead,
+    outer_addresses,
+    overhead,
+    source_interface,
+    underlays_of,
+)
 from bongsu.plan.node import NodePlan
+
+HUB = 3
+"""Tunnels of a node from which on it is a hub: two may be a spoke's, to two hubs."""
 
 
 class Scene:
@@ -69,12 +82,49 @@ class Scene:
     @cached_property
     def graph(self) -> Graph:
         """Which tunnels go through which."""
-        return nesting(self.network, self.lines, self.carriers)
+        return nesting(self.lines, self.carriers, self.ways)
+
+    @cached_property
+    def ways(self) -> Ways:
+        """Where the nodes' own packets can go."""
+        return Ways(self.network, self.lines_of)
+
+    @cached_property
+    def watches(self) -> list[Watch]:
+        """Every end that sends keepalives, and what becomes of them."""
+        return list(watches(self.network, self.plans))
+
+    @cached_property
+    def delays(self) -> Delays:
+        """How long packets take between nodes, at the least."""
+        return Delays(self.network)
+
+    def use(self, node: str, tunnel: str) -> Use:
+        """What a node's own routes send into a tunnel."""
+        return self._uses.get((node, tunnel), UNUSED)
+
+    def is_hub(self, node: str) -> bool:
+        """Whether many tunnels end at the node."""
+        return len(self.lines_of[node]) >= HUB
+
+    @cached_property
+    def _uses(self) -> dict[tuple[str, str], Use]:
+        return uses(self.network)
 
     def _line(self, name: str, tunnel: Tunnel) -> Line:
-        nodes = self.network.nodes
+        nodes, ends = self.network.nodes, tunnel.ends
         outer = outer_addresses(self.network, tunnel)
-        underlay = {node: underlay_of(nodes[node], end) for node, end in tunnel.ends.items()}
+        under = {node: underlays_of(nodes[node], end) for node, end in ends.items()}
+        speaks = {
+            node: source_interface(nodes[node], end) or under[node][0] for node, end in ends.items()
+        }
+        vrf = {
+            node: end.transport_vrf or nodes[node].interfaces[under[node][0]].vrf
+            for node, end in ends.items()
+        }
         added = max(overhead(address, tunnel.key) for address in outer.values())
-        room = min(nodes[node].interfaces[key].mtu for node, key in underlay.items()) - added
-        return Line(name, tunnel, outer, underlay, added, room, tunnel.mtu or room)
+        if tunnel.ipsec is not None:
+            added += max(esp_overhead(address, tunnel.ipsec) for address in outer.values())
+        links = [nodes[node].interfaces[key].mtu for node, keys in under.items() for key in keys]
+        room = min(links) - added
+        return Line(name, tunnel, outer, speaks, vrf, added, room, tunnel.mtu or room)

@@ -1,32 +1,30 @@
-"""GRE005: keepalive on a tunnel over IPv6."""
+"""GRE005: a keepalive over IPv6 to a far end that has none."""
 
 from collections.abc import Iterator
 
-from bongsu.checks.finding import Finding, Path, Severity
+from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
-from bongsu.model.tunnel import Tunnel
+from bongsu.model.node import Platform
+from bongsu.plan.prediction import Speech
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Keepalives of tunnels whose outer addresses are IPv6; GRE004 is for ends that differ."""
-    for name, line in scene.lines.items():
-        if any(address.version == 4 for address in line.outer.values()):
-            continue
-        for path in dict.fromkeys(_stated(name, line.tunnel)):
+    """Keepalives over IPv6 against the far end's platform.
+
+    Ends of two families are GRE004's, and what an IOS cannot send itself is IOS001's.
+    """
+    for watch in scene.watches:
+        over_ipv6 = watch.own.local.version == watch.other.local.version == 6
+        if (
+            over_ipv6
+            and Speech.UNHEARD in watch.prediction.reasons
+            and watch.platform is not Platform.IOS
+        ):
             yield Finding(
                 "GRE005",
-                Severity.ERROR,
-                path,
-                "keepalives go over IPv4 only, and the outer addresses are IPv6: "
-                "the agent would refuse the node",
-                "use `bfd` instead, or give both ends an IPv4 underlay",
+                Severity.WARNING,
+                watch.path,
+                f"{watch.tunnel} runs over IPv6, and {watch.far} is an IOS, which has no keepalive "
+                "there: nobody has said that it sends one back",
+                "give both ends an IPv4 underlay, or try it before you rely on it",
             )
-
-
-def _stated(name: str, tunnel: Tunnel) -> Iterator[Path]:
-    """Where the file says that an end sends keepalives."""
-    for node, end in tunnel.ends.items():
-        if end.keepalive:
-            yield ("tunnels", name, "ends", node, "keepalive")
-        elif end.keepalive is None and tunnel.keepalive:
-            yield ("tunnels", name, "keepalive")

@@ -8,9 +8,10 @@ from bongsu.checks.scene import Scene
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Tunnels with a public outer address without `insecure: true`."""
+    """Tunnels with a public outer address, neither encrypted nor said to be `insecure`."""
     for name, line in scene.lines.items():
-        if not line.tunnel.insecure and any(is_public(ip) for ip in line.outer.values()):
+        known = line.tunnel.insecure or line.tunnel.ipsec is not None
+        if not known and any(is_public(ip) for ip in line.outer.values()):
             ends = " and ".join(str(address) for address in line.outer.values())
             yield Finding(
                 "SEC001",

@@ -10,13 +10,13 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Sources that the interface has not, and ends of different families."""
     for name, line in scene.lines.items():
         for node, end in line.tunnel.ends.items():
-            interface = scene.network.nodes[node].interfaces[line.underlay[node]]
+            interface = scene.network.nodes[node].interfaces[line.speaks[node]]
             if end.source is not None and end.source not in [a.ip for a in interface.addresses]:
                 yield Finding(
                     "GRE004",
                     Severity.ERROR,
                     ("tunnels", name, "ends", node, "source"),
-                    f"{line.underlay[node]} of {node} has no address {end.source}",
+                    f"{line.speaks[node]} of {node} has no address {end.source}",
                     "it has " + ", ".join(str(a.ip) for a in interface.addresses),
                 )
         (one, first), (other, second) = line.outer.items()

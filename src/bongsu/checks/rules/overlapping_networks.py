@@ -13,10 +13,11 @@ class _Net:
     interface: str
     address: Interface
     path: Path
+    vrf: str
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Networks of a node's interfaces and tunnels, sorted and swept once."""
+    """Networks of a node's interfaces and tunnels in one routing table, sorted and swept once."""
     for name in scene.network.nodes:
         nets = sorted(_nets(scene, name), key=_order)
         widest: _Net | None = None
@@ -39,20 +40,23 @@ def check(scene: Scene) -> Iterator[Finding]:
 def _nets(scene: Scene, node: str) -> Iterator[_Net]:
     for key, interface in scene.network.nodes[node].interfaces.items():
         for index, address in enumerate(interface.addresses):
-            yield _Net(key, address, ("nodes", node, "interfaces", key, "addresses", index))
+            path: Path = ("nodes", node, "interfaces", key, "addresses", index)
+            yield _Net(key, address, path, interface.vrf or "")
     for line in scene.lines_of[node]:
-        for index, address in enumerate(line.tunnel.ends[node].addresses):
+        end = line.tunnel.ends[node]
+        for index, address in enumerate(end.addresses):
             if not address.ip.is_link_local:
                 path = ("tunnels", line.name, "ends", node, "addresses", index)
-                yield _Net(line.name, address, path)
+                yield _Net(line.name, address, path, end.vrf or "")
 
 
-def _order(net: _Net) -> tuple[int, int, int]:
+def _order(net: _Net) -> tuple[str, int, int, int]:
     network = net.address.network
-    return network.version, int(network.network_address), network.prefixlen
+    return net.vrf, network.version, int(network.network_address), network.prefixlen
 
 
 def _overlaps(first: _Net, second: _Net) -> bool:
     a, b = first.address.network, second.address.network
     # Sorted, so a starts no later than b; and prefixes are nested or apart.
-    return a.version == b.version and int(b.network_address) <= int(a.broadcast_address)
+    same = first.vrf == second.vrf and a.version == b.version
+    return same and int(b.network_address) <= int(a.broadcast_address)

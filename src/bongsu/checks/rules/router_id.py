@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.base import Address
+from bongsu.model.node import Role
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Router ids as the plans have them (RFC 4271 section 4.2, RFC 6286)."""
     seen: dict[Address, str] = {}
     for name, plan in scene.plans.items():
+        if scene.network.nodes[name].role is Role.ROUTER and not (plan.external or plan.internal):
+            continue  # nobody ever hears it
         given = scene.network.nodes[name].bgp.router_id is not None
         path = ("nodes", name, "bgp", "router_id") if given else ("nodes", name)
         if plan.router_id.version != 4 or int(plan.router_id) == 0:

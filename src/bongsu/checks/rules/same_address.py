@@ -6,13 +6,14 @@ from bongsu.checks.address import is_public
 from bongsu.checks.finding import Finding, Path, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.base import Address
+from bongsu.model.lab import Host
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Addresses of interfaces, tunnel insides and lab hosts.
 
     A private address may stand on interfaces of different nodes (every home has its 192.168.1.1) and
-    a link-local one on every link; a public one and a tunnel's inside one may stand once.
+    VRFs, and a link-local one on every link; a public one and a tunnel's inside one may stand once.
     """
     seen: dict[tuple[str | None, Address], str] = {}
     for address, scope, where, path in _given(scene):
@@ -28,14 +29,15 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _given(scene: Scene) -> Iterator[tuple[Address, str | None, str, Path]]:
-    """Address, the node it has to be alone at (None: everywhere), its bearer, and where it stands."""
+    """Address, the routing table where it has to be alone (None: everywhere), bearer and place."""
     for name, node in scene.network.nodes.items():
         for key, interface in node.interfaces.items():
             for index, address in enumerate(interface.addresses):
                 ip = address.ip
                 if ip.version == 4 or not ip.is_link_local:
                     path: Path = ("nodes", name, "interfaces", key, "addresses", index)
-                    yield ip, None if is_public(ip) else name, f"{key} of {name}", path
+                    scope = None if is_public(ip) else _table(name, interface.vrf)
+                    yield ip, scope, f"{key} of {name}", path
     for name, tunnel in scene.network.tunnels.items():
         for end, item in tunnel.ends.items():
             for index, address in enumerate(item.addresses):
@@ -45,12 +47,20 @@ def _given(scene: Scene) -> Iterator[tuple[Address, str | None, str, Path]]:
                     yield ip, None, where, path
                 if ip.version == 4 and not is_public(ip):
                     # Against the private addresses of the node's own interfaces.
-                    yield ip, end, where, path
+                    yield ip, _table(end, item.vrf), where, path
     if scene.network.lab is not None:
         for name, host in scene.network.lab.hosts.items():
             yield (
                 host.address,
-                None if is_public(host.address) else host.node,
+                None if is_public(host.address) else _host_table(scene, host),
                 f"host {name}",
                 ("lab", "hosts", name, "address"),
             )
+
+
+def _table(node: str, vrf: str | None) -> str:
+    return node if vrf is None else f"{node}, VRF {vrf}"
+
+
+def _host_table(scene: Scene, host: Host) -> str:
+    return _table(host.node, scene.network.nodes[host.node].interfaces[host.interface].vrf)

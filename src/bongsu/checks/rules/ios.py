@@ -1,0 +1,20 @@
+"""IOS001: a Cisco IOS is asked for what it cannot do, or what is not rendered for it."""
+
+from collections.abc import Iterator
+
+from bongsu.checks.finding import Finding, Severity
+from bongsu.checks.scene import Scene
+from bongsu.model.node import Platform
+from bongsu.plan.ios import refusals
+
+
+def check(scene: Scene) -> Iterator[Finding]:
+    """Everything for which the renderer would refuse the node."""
+    found = (
+        Finding("IOS001", Severity.ERROR, item.path, item.reason, item.remedy)
+        for plan in scene.plans.values()
+        if plan.platform is Platform.IOS
+        for item in refusals(plan)
+    )
+    # A tunnel between two of them is in both plans.
+    yield from dict.fromkeys(found)
