@@ -1,4 +1,4 @@
-"""Compiles the eBPF objects and the lab's link emulator when the package is built.
+"""Compiles the eBPF objects, the keepalive engine and the lab's link emulator with the package.
 
 The results are artifacts of the wheel, never of the repository. An object that is newer than its
 sources is left as it is, so that an editable install costs nothing the second time.
@@ -14,7 +14,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BPF = Path("src/bongsu/system/bpf")
 LAB = Path("src/bongsu/lab")
-# -mcpu=v3 needs kernel 5.1; bongsu's own floor is 5.10 (bpf_redirect_neigh)
+KEEPALIVE = Path("src/bongsu/system/keepalive")
+CC = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")
+SHARED = ("-std=gnu11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-pthread")
+# bongsu's floor is kernel 5.12 (atomic exchange in BPF)
 CLANG = ("clang", "-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-mcpu=v3")
 
 
@@ -46,9 +49,17 @@ class CompileHook(BuildHookInterface[Any]):
             target.parent.mkdir(exist_ok=True)
             if not _fresh(target, [source, *source.parent.glob("*.h")]):
                 _compile(
-                    ["cc", "-O2", "-Wall", "-Wextra", "-Werror", str(source), "-o", str(target)],
+                    [*CC, str(source), "-o", str(target)],
                     hint="apt-get install gcc libc6-dev",
                 )
+        engine = root / KEEPALIVE / "libkeepalive.so"
+        parts = sorted((root / KEEPALIVE).glob("*.c"))
+        if not _fresh(engine, [*parts, *(root / KEEPALIVE).glob("*.h"), *headers]):
+            _compile(
+                [*CC, *SHARED, *map(str, parts), "-o", str(engine)],
+                hint="apt-get install gcc libc6-dev linux-libc-dev",
+            )
+        build_data["artifacts"].append(f"{KEEPALIVE}/*.so")
 
 
 def _fresh(target: Path, sources: list[Path]) -> bool:

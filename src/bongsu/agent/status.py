@@ -61,7 +61,7 @@ class Status:
             "tunnels": [
                 self._tunnel(tunnel, counters, bfd) for tunnel in (plan.tunnels if plan else [])
             ],
-            "keepalive_refused": dict(self._keepalive.refused),
+            "keepalive_refused": self._keepalive.refused(),
             "daemons": [self._supervisor.status()],
             "bgp": [
                 {**asdict(protocol), "established": protocol.established}
@@ -88,6 +88,9 @@ class Status:
         self, plan: TunnelPlan, counters: dict[str, Any], bfd: list[BfdSession]
     ) -> dict[str, Any]:
         keepalive = self._keepalive.status(plan.name)
+        counted = counters.get(plan.name)
+        if keepalive is not None:
+            keepalive["reflected"] = counted["keepalives_reflected"] if counted else None
         return {
             "name": plan.name,
             "peer": plan.peer,
@@ -102,7 +105,7 @@ class Status:
                 for session in bfd
                 if session.interface == plan.name
             ],
-            "counters": counters.get(plan.name),
+            "counters": counted,
         }
 
     def sessions(self) -> tuple[list[ProtocolState], list[BfdSession]]:
