@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from bongsu.cli import agent, demo, doctor, files, lab, probe
+from bongsu.cli import agent, debug, demo, doctor, files, lab, probe, show
 from bongsu.cli.output import EXIT_FINDINGS, fail
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.command()(doctor.doctor)
 app.command()(demo.demo)
 app.add_typer(lab.app, name="lab")
 app.add_typer(agent.app, name="agent")
+app.add_typer(show.app, name="show")
+app.add_typer(debug.app, name="debug")
 
 
 def run() -> None:

@@ -1,0 +1,13 @@
+"""`bongsu show`: what the nodes see now. A command for each subject, in a module of its own."""
+
+import typer
+
+from bongsu.cli.show import keepalive
+
+app = typer.Typer(help="Show what the nodes see now.", no_args_is_help=True)
+app.command()(keepalive.keepalive)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps it a group while it has one command."""
