@@ -23,7 +23,7 @@ from bongsu.system.bpf.maps import Map
 from bongsu.system.bpf.objects import Object, Program, compiled
 from bongsu.system.gre import choose_backend, plane
 from bongsu.system.gre.base import GreError
-from bongsu.system.gre.ebpf import EbpfBackend, record_of, underlay_of
+from bongsu.system.gre.ebpf import EbpfBackend, record_of, underlays_of
 from bongsu.system.gre.kernel import KernelBackend
 from bongsu.system.gre.probe import probe
 from bongsu.system.run import run
@@ -326,12 +326,13 @@ def test_keepalives_beside_the_driver(w: World) -> None:
 def keepalives_only(w: World, backend: KernelBackend) -> None:
     def put() -> None:
         wanted = plan("b")
-        record = record_of(wanted, wanted.mtu, underlay_of(backend._ipr, wanted))
+        underlays = underlays_of(backend._kernel, wanted)
+        record = record_of(wanted, underlays)
         record["flags"] |= layout.KEEPALIVE_ONLY
         record["peer"] = record["device"] = 4000
         record["slot"], record["counters"] = 1, backend._plane.cpus
         backend._plane.put(record, None)
-        backend._plane.hold_underlay(int(record["underlay"]), xdp=False)
+        backend._plane.hold_underlay(underlays[0], xdp=False)
 
     w.at("b", put)
 

@@ -19,10 +19,13 @@ class Gone:
     def tunnels(self, *, driver: bool) -> dict[str, Any]:
         return {f"gre-{n}": {"slot": 0, "device": n, "underlay": 1} for n in range(100)}
 
+    def tunnel(self, name: str, *, driver: bool) -> Any:
+        return self.tunnels(driver=driver)[name]
+
     def counters(self, record: object) -> object:
         return record
 
-    def remove(self, record: object) -> None:
+    def remove(self, kernel: object, record: object) -> None:
         return None
 
 
@@ -43,6 +46,7 @@ def refuse(*_: object, **__: object) -> Any:
 def backend(monkeypatch: pytest.MonkeyPatch) -> KernelBackend:
     made = KernelBackend.__new__(KernelBackend)
     made._ipr, made._plane, made._turn = Refusing(), Gone(), 0  # type: ignore[assignment]
+    made._kernel = None  # type: ignore[assignment]
     for name in ("read", "find"):
         monkeypatch.setattr(kernel.links, name, refuse)
     return made

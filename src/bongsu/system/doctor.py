@@ -145,15 +145,17 @@ def _xdp(space: Scratch) -> Capability:
     why = ""
     try:
         with netns.in_netns(space.name):
-            from pyroute2 import IPRoute
-
+            from bongsu.system.gre import links
             from bongsu.system.gre.plane import Plane
+            from bongsu.system.rtnl import Rtnl
 
-            with IPRoute() as ipr:
-                (index,) = ipr.link_lookup(ifname="v0")
-                plane = Plane.open(ipr)
+            with Rtnl() as kernel:
+                link = links.find(kernel, "v0")
+                if link is None:
+                    raise ValueError("there is no veth")
+                plane = Plane.open(kernel)
                 try:
-                    plane.hold_underlay(index, xdp=True)
+                    plane.hold_underlay(link, xdp=True)
                 finally:
                     plane.close()
     except (ImportError, OSError, ValueError) as error:

@@ -1,7 +1,7 @@
 """Programs on the interfaces of the calling thread's network namespace: tc (clsact) and XDP.
 
 Both outlive the process that attached them, which is what keeps traffic flowing while the agent
-restarts; `find` leads from the interface back to the program.
+restarts; `tc_find`, and the number of its XDP program, lead from an interface back to a program.
 """
 
 import ctypes as c
@@ -79,14 +79,6 @@ def xdp_attach(ifindex: int, program: Program, *, native: bool = True) -> None:
     flags = XDP_ONLY_NEW | (XDP_NATIVE if native else 0)
     what = f"XDP on interface {ifindex}"
     libbpf.call(what, "bpf_xdp_attach", ifindex, program.fd, flags, None)
-
-
-def xdp_find(ifindex: int) -> Program | None:
-    """The XDP program of the interface, None without one."""
-    number = c.c_uint32()
-    what = f"XDP on interface {ifindex}"
-    libbpf.call(what, "bpf_xdp_query_id", ifindex, 0, c.byref(number))
-    return Program.by_id(number.value) if number.value else None
 
 
 def xdp_replace(ifindex: int, program: Program) -> None:

@@ -132,10 +132,12 @@ int gre_encap(struct __sk_buff *skb)
 	__u32 peer = skb->ifindex, length, segments, segment, limit;
 	struct gre_counters *count;
 	struct gre_tunnel *tunnel;
+	struct bpf_fib_lookup fib;
 	struct gre_state *now;
 	struct inner in = {};
 	void *data, *end;
 	bool six, gso, keyed;
+	__u32 why;
 	long failed;
 
 	tunnel = tunnel_of_peer(peer);
@@ -166,6 +168,16 @@ int gre_encap(struct __sk_buff *skb)
 	segment = gso ? skb->gso_size + in.header : in.length;
 	segments = gso && skb->gso_segs ? skb->gso_segs : 1;
 	limit = inside_mtu(tunnel, now);
+	if (segment <= limit && tunnel->flags & GRE_ROUTED) {
+		why = find_way(skb, tunnel, segment + tunnel->overhead, &fib);
+		if (why && why != GRE_TX_TOO_BIG)
+			return drop(tunnel, why);
+		if (why) {
+			/* the table leads over a smaller link than any that was planned */
+			lower(tunnel, now, fib.mtu_result);
+			limit = fib.mtu_result - tunnel->overhead;
+		}
+	}
 	if (segment > limit) {
 		drop(tunnel, GRE_TX_TOO_BIG);
 		/*
@@ -201,7 +213,7 @@ int gre_encap(struct __sk_buff *skb)
 		count->tx_packets += segments;
 		count->tx_bytes += in.length + (segments - 1) * in.header;
 	}
-	return bpf_redirect_neigh(tunnel->underlay, NULL, 0, 0);
+	return send_out(tunnel, &fib);
 }
 
 /* The ECN field of the inner packet, `at` bytes into the frame, becomes `ecn`. */
@@ -252,8 +264,15 @@ INLINE long strip(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 INLINE int reflect(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 		   const struct judgement *j)
 {
-	__u32 at = ETH_HLEN + j->strip;
+	__u32 at = ETH_HLEN + j->strip, why;
+	struct bpf_fib_lookup fib;
 	__u8 ttl, less;
+
+	if (tunnel->flags & GRE_ROUTED) {
+		why = find_way(skb, tunnel, 0, &fib);
+		if (why)
+			return drop(tunnel, why);
+	}
 
 	if (tunnel->family == 4) {
 		__u8 word[2];
@@ -275,7 +294,7 @@ INLINE int reflect(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 	if (strip(skb, tunnel, j))
 		return drop(tunnel, GRE_RX_ERROR);
 	COUNT(tunnel->counters, keepalives_reflected);
-	return bpf_redirect_neigh(tunnel->underlay, NULL, 0, 0);
+	return send_out(tunnel, &fib);
 }
 
 SEC("tc")
@@ -365,33 +384,27 @@ int gre_decap(struct __sk_buff *skb)
 /* Where outer packets go next; the routing table is asked once a tick of the kernel's clock. */
 INLINE struct gre_hop *hop(struct xdp_md *ctx, const struct gre_tunnel *tunnel)
 {
-	struct bpf_fib_lookup fib = {};
+	struct bpf_fib_lookup fib;
 	__u64 tick = bpf_jiffies64();
 	__u32 slot = tunnel->slot;
 	struct gre_hop *hop;
+	bool there;
 
 	hop = bpf_map_lookup_elem(&gre_hops, &slot);
 	if (!hop)
 		return NULL;
 	if (hop->tick == tick)
-		return hop->valid ? hop : NULL;
-	fib.ifindex = tunnel->underlay;
-	fib.l4_protocol = IPPROTO_GRE;
-	if (tunnel->family == 4) {
-		fib.family = 2; /* AF_INET */
-		fib.ipv4_src = *(__be32 *)tunnel->local;
-		fib.ipv4_dst = *(__be32 *)tunnel->remote;
-	} else {
-		fib.family = 10; /* AF_INET6 */
-		__builtin_memcpy(fib.ipv6_src, tunnel->local, 16);
-		__builtin_memcpy(fib.ipv6_dst, tunnel->remote, 16);
-	}
-	hop->valid = !bpf_fib_lookup(ctx, &fib, sizeof(fib), BPF_FIB_LOOKUP_OUTPUT) &&
-		     fib.ifindex == tunnel->underlay;
+		return hop->ifindex ? hop : NULL;
+	there = !look_up(ctx, tunnel, 0, &fib);
+	if (tunnel->flags & GRE_ROUTED)
+		there = there && !into_tunnel(tunnel, fib.ifindex);
+	else
+		there = there && fib.ifindex == tunnel->underlay;
+	hop->ifindex = there ? fib.ifindex : 0;
 	hop->tick = tick;
 	__builtin_memcpy(hop->destination, fib.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->source, fib.smac, ETH_ALEN);
-	return hop->valid ? hop : NULL;
+	return there ? hop : NULL;
 }
 
 SEC("xdp")
@@ -457,7 +470,7 @@ int gre_encap_xdp(struct xdp_md *ctx)
 		count->tx_packets++;
 		count->tx_bytes += in.length;
 	}
-	return bpf_redirect(tunnel->underlay, 0);
+	return bpf_redirect(next->ifindex, 0);
 }
 
 SEC("xdp")

@@ -28,6 +28,8 @@ enum gre_drop {
 	GRE_TX_MALFORMED, /* the inner header contradicts the packet */
 	GRE_TX_TOO_BIG,   /* larger than the path MTU and not to be fragmented */
 	GRE_TX_ERROR,     /* the kernel could not make room */
+	GRE_TX_NO_ROUTE,  /* nothing leads to the peer */
+	GRE_TX_RECURSIVE, /* the way to the peer leads into a tunnel of this node */
 	GRE_RX_LINE_DOWN,
 	GRE_RX_HEADER,    /* outer options, bad length or checksum, routing, recursion, version */
 	GRE_RX_CHECKSUM,  /* the GRE checksum flag, which no tunnel here has agreed on */
@@ -56,13 +58,14 @@ struct gre_counters {
 };
 
 /*
- * Shared with user space by mmap. The agent writes `line_down` and `generation`; the thread that
- * sends keepalives writes `keepalive_down`.
+ * Shared with user space by mmap. The agent writes `line_down`, `held` and `generation`; the thread
+ * that sends keepalives writes `keepalive_down`.
  */
 struct gre_state {
 	__u16 line_down; /* 1: carry no data, only keepalives */
 	__u16 keepalive_down; /* 1: likewise, at once, before anybody has heard of it */
-	__u32 pmtu;      /* learned inside MTU, 0: none */
+	__u16 held;      /* 1: likewise, whatever keepalives say */
+	__u16 pmtu;      /* learned inside MTU, 0: none */
 	__u64 pmtu_until; /* CLOCK_MONOTONIC, ns */
 	__u64 icmp_after; /* CLOCK_MONOTONIC, ns: no "too big" message before */
 	__u64 generation; /* slot 0: counts the changes of the tables, each after it was made */
@@ -72,6 +75,11 @@ struct gre_state {
 #define GRE_INHERIT_TOS 0x02
 /* The kernel's own driver carries the data; only keepalives and the line are ours. */
 #define GRE_KEEPALIVE_ONLY 0x04
+/*
+ * The local address belongs to no underlay: the routing table says by which interface outer packets
+ * leave, and gre_arrivals by which further ones they arrive.
+ */
+#define GRE_ROUTED 0x08
 
 /* One end of a tunnel. An IPv4 address fills the first four bytes of its field. */
 struct gre_tunnel {
@@ -82,7 +90,7 @@ struct gre_tunnel {
 	__u32 counters; /* index into gre_counts of the first CPU's element */
 	__u32 device;   /* ifindex of the tunnel interface */
 	__u32 peer;     /* ifindex of its hidden other half */
-	__u32 underlay; /* ifindex outer packets leave and arrive by */
+	__u32 underlay; /* ifindex outer packets arrive by, and leave by unless GRE_ROUTED */
 	__u16 mtu;      /* inside */
 	__u16 overhead; /* bytes of outer IP and GRE headers */
 	__u8 family;    /* of the outside: 4 or 6 */
@@ -106,6 +114,11 @@ struct gre_pair6 {
 	__u8 remote[16];
 	__be32 key;
 	__u32 keyed;
+};
+
+struct gre_arrival {
+	__u32 slot;
+	__u32 ifindex;
 };
 
 #endif

@@ -19,7 +19,7 @@
 #define INLINE static __always_inline
 
 /*
- * The three hashes are not preallocated: a replaced element is then freed only after a grace
+ * The hashes are not preallocated: a replaced element is then freed only after a grace
  * period, so that a packet in flight sees the whole old tunnel or the whole new one.
  */
 struct {
@@ -63,6 +63,24 @@ struct {
 	__type(value, struct gre_counters);
 } gre_counts SEC(".maps");
 
+/* Interfaces, besides its first underlay, that a routed tunnel's outer packets arrive by. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct gre_arrival);
+	__type(value, __u32);
+} gre_arrivals SEC(".maps");
+
+/* Slots by ifindex of the tunnel interface: a way to a peer must not lead there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, __u32);
+	__type(value, __u32);
+} gre_by_device SEC(".maps");
+
 /* Room to build an ICMP message, which the stack has not beside everything else. */
 struct gre_scratch {
 	__u8 bytes[sizeof(struct ipv6hdr) + 8 + GRE_QUOTE];
@@ -101,7 +119,7 @@ struct gre_hop {
 	__u64 tick;
 	__u8 destination[6];
 	__u8 source[6];
-	__u32 valid;
+	__u32 ifindex; /* 0: nowhere */
 };
 
 struct {
@@ -135,7 +153,7 @@ INLINE struct gre_state *state(const struct gre_tunnel *tunnel)
 
 INLINE bool silent(const struct gre_state *now)
 {
-	return now->line_down || now->keepalive_down;
+	return now->line_down || now->keepalive_down || now->held;
 }
 
 INLINE __u16 fold(__u64 sum)

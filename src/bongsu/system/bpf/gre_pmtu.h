@@ -29,22 +29,30 @@ INLINE __u32 inside_mtu(const struct gre_tunnel *tunnel, struct gre_state *now)
 }
 
 /* Takes `mtu` as the underlay's towards the peer. It only ever lowers; equal values renew. */
-INLINE void learn(const struct gre_tunnel *tunnel, __u32 mtu)
+INLINE bool lower(const struct gre_tunnel *tunnel, struct gre_state *now, __u32 mtu)
 {
-	struct gre_state *now = state(tunnel);
 	__u64 time = bpf_ktime_get_ns();
 	__u32 inside;
 
-	if (!now || mtu <= tunnel->overhead)
-		return;
+	if (mtu <= tunnel->overhead)
+		return false;
 	inside = mtu - tunnel->overhead;
 	if (inside >= tunnel->mtu)
-		return;
+		return false;
 	if (now->pmtu && time < now->pmtu_until && now->pmtu < inside)
-		return;
+		return false;
 	now->pmtu_until = time + GRE_PMTU_AGE_NS;
 	now->pmtu = inside;
-	COUNT(tunnel->counters, too_big_received);
+	return true;
+}
+
+/* The same, told by the underlay. */
+INLINE void learn(const struct gre_tunnel *tunnel, __u32 mtu)
+{
+	struct gre_state *now = state(tunnel);
+
+	if (now && lower(tunnel, now, mtu))
+		COUNT(tunnel->counters, too_big_received);
 }
 
 /* Old routers leave the MTU out: the next lower of the common ones (RFC 1191, section 7.1). */
@@ -85,7 +93,7 @@ INLINE void heed4(void *data, void *end, __u32 ifindex)
 	pair.remote = quoted->daddr;
 	pair.keyed = !!(flags & GRE_KEY);
 	tunnel = bpf_map_lookup_elem(&gre_by_pair4, &pair);
-	if (!tunnel || tunnel->underlay != ifindex || tunnel->flags & GRE_KEEPALIVE_ONLY)
+	if (!tunnel || !arrives(tunnel, ifindex) || tunnel->flags & GRE_KEEPALIVE_ONLY)
 		return;
 	mtu = bpf_ntohs(*(__be16 *)(icmp + 6));
 	length = bpf_ntohs(quoted->tot_len);
@@ -121,7 +129,7 @@ INLINE void heed6(void *data, void *end, __u32 ifindex)
 	__builtin_memcpy(pair.remote, &quoted->daddr, 16);
 	pair.keyed = !!(flags & GRE_KEY);
 	tunnel = bpf_map_lookup_elem(&gre_by_pair6, &pair);
-	if (!tunnel || tunnel->underlay != ifindex || tunnel->flags & GRE_KEEPALIVE_ONLY)
+	if (!tunnel || !arrives(tunnel, ifindex) || tunnel->flags & GRE_KEEPALIVE_ONLY)
 		return;
 	mtu = bpf_ntohl(*(__be32 *)(icmp + 4));
 	if (mtu >= bpf_ntohs(quoted->payload_len) + sizeof(*quoted))

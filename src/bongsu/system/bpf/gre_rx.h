@@ -10,6 +10,7 @@
 #define BONGSU_GRE_RX_H
 
 #include "gre_maps.h"
+#include "gre_way.h"
 
 #define GRE_CSUM 0x8000
 #define GRE_ROUTING 0x4000
@@ -266,7 +267,7 @@ INLINE int judge4(void *data, void *end, __u32 length, __u32 ifindex, bool gso,
 	pair.remote = ip->saddr;
 	pair.keyed = !!(flags & GRE_KEY);
 	j->tunnel = tunnel_of_pair(&pair);
-	if (!j->tunnel || j->tunnel->underlay != ifindex)
+	if (!j->tunnel || !arrives(j->tunnel, ifindex))
 		return RX_UNKNOWN;
 	total = bpf_ntohs(ip->tot_len);
 	room = length - ETH_HLEN;
@@ -312,7 +313,7 @@ INLINE int judge6(void *data, void *end, __u32 length, __u32 ifindex, bool gso,
 	__builtin_memcpy(pair.remote, &ip->saddr, 16);
 	pair.keyed = !!(flags & GRE_KEY);
 	j->tunnel = bpf_map_lookup_elem(&gre_by_pair6, &pair);
-	if (!j->tunnel || j->tunnel->underlay != ifindex)
+	if (!j->tunnel || !arrives(j->tunnel, ifindex))
 		return RX_UNKNOWN;
 	total = bpf_ntohs(ip->payload_len) + sizeof(*ip);
 	room = length - ETH_HLEN;

@@ -10,6 +10,8 @@ DROPS: Final = (
     "tx_malformed",
     "tx_too_big",
     "tx_error",
+    "tx_no_route",
+    "tx_recursive",
     "rx_line_down",
     "rx_header",
     "rx_checksum",
@@ -26,6 +28,7 @@ PMTU_AGE_NS: Final = 600 * 10**9
 KEYED: Final = 0x01
 INHERIT_TOS: Final = 0x02
 KEEPALIVE_ONLY: Final = 0x04
+ROUTED: Final = 0x08
 
 COUNTERS: Final = np.dtype(
     [
@@ -47,7 +50,8 @@ STATE: Final = np.dtype(
     [
         ("line_down", "u2"),
         ("keepalive_down", "u2"),
-        ("pmtu", "u4"),
+        ("held", "u2"),
+        ("pmtu", "u2"),
         ("pmtu_until", "u8"),
         ("icmp_after", "u8"),
         ("generation", "u8"),
@@ -78,6 +82,7 @@ TUNNEL: Final = np.dtype(
 
 PAIR4: Final = np.dtype([("local", "V4"), ("remote", "V4"), ("key", ">u4"), ("keyed", "u4")])
 PAIR6: Final = np.dtype([("local", "V16"), ("remote", "V16"), ("key", ">u4"), ("keyed", "u4")])
+ARRIVAL: Final = np.dtype([("slot", "u4"), ("ifindex", "u4")])
 
 KEEPALIVE_RING: Final = 32
 """Requests of a session that may still be answered."""
@@ -116,4 +121,5 @@ STRUCTS: Final = {
     "gre_tunnel": TUNNEL,
     "gre_pair4": PAIR4,
     "gre_pair6": PAIR6,
+    "gre_arrival": ARRIVAL,
 }

@@ -123,7 +123,6 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
     "bpf_tc_query": (_INT, [c.POINTER(TcHook), c.POINTER(TcOpts)]),
     "bpf_xdp_attach": (_INT, [_INT, _INT, _U32, _PTR]),
     "bpf_xdp_detach": (_INT, [_INT, _U32, _PTR]),
-    "bpf_xdp_query_id": (_INT, [_INT, _INT, c.POINTER(c.c_uint32)]),
     "libbpf_num_possible_cpus": (_INT, []),
     "libbpf_set_print": (_PTR, [_PRINT]),
 }

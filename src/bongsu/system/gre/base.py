@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.system.keepalive.memory import Memory
 
 
 class GreError(Exception):
@@ -38,6 +39,17 @@ class TunnelCounters:
     """By reason, only those that happened; the reasons are those of bongsu.system.bpf.layout."""
 
 
+@dataclass(frozen=True)
+class Seat:
+    """Where a tunnel's keepalives are: its place in the memory, and what the backend knows of it."""
+
+    slot: int
+    up: bool
+    """What set_line said last."""
+    judged: bool
+    """Our program sees what arrives by the underlay, and can judge replies there."""
+
+
 class GreBackend(Protocol):
     """GRE tunnels in one network namespace."""
 
@@ -49,9 +61,12 @@ class GreBackend(Protocol):
     def create(self, plan: TunnelPlan, underlay_mtu: int | None = None) -> bool:
         """Makes the tunnel as planned, or changes what differs; True when anything was done.
 
+        With `other_underlays` in the plan, outer packets leave by whatever interface routing says
+        at that moment, and arrive by any of the plan's.
+
         The same plan again changes nothing; a changed one carries traffic all the while, unless
         its ends or key change. `underlay_mtu` (bytes of the outer IP packet) bounds the inside
-        MTU; without it, the underlay interface's own.
+        MTU; without it, the smallest of the underlay interfaces' own.
         Errors: GreError.
         """
         ...
@@ -72,6 +87,24 @@ class GreBackend(Protocol):
         """What set_line said last, True at first. Errors: GreError without such a tunnel."""
         ...
 
+    def hold(self, name: str, held: bool) -> None:
+        """Held, the tunnel is as with its line down, whatever set_line says; a second switch, that
+        outlives the process like the first. Errors: GreError without such a tunnel.
+        """
+        ...
+
+    def held(self) -> set[str]:
+        """The tunnels that are held."""
+        ...
+
+    def recursive(self) -> dict[str, str]:
+        """Tunnels whose way to the peer leads into a tunnel of this node, their own or another's,
+        with the name of that one: what they send would come round again, and is dropped. To be
+        called about once a second. A tunnel that has sent nothing since the last call is not
+        found (ebpf), nor one before its turn (kernel).
+        """
+        ...
+
     def counters(self) -> dict[str, TunnelCounters]:
         """Of every tunnel, by name."""
         ...
@@ -89,6 +122,14 @@ class GreBackend(Protocol):
 
         Returns the inside MTU, bytes, of every tunnel whose interface was changed.
         """
+        ...
+
+    def keepalive_memory(self) -> Memory:
+        """Where keepalive sessions live; Memory.private() where no program of ours runs."""
+        ...
+
+    def seats(self) -> dict[str, Seat]:
+        """Of every tunnel, by name."""
         ...
 
     def close(self) -> None:

@@ -7,17 +7,20 @@ kernel's driver.
 """
 
 import time
+from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
-from pyroute2 import IPRoute
 
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
 from bongsu.system.gre import links, offload
-from bongsu.system.gre.base import GreError, TunnelCounters
+from bongsu.system.gre.base import GreError, Seat, TunnelCounters
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
+from bongsu.system.gre.way import Pair, recursive
+from bongsu.system.keepalive.memory import Memory
+from bongsu.system.rtnl import Rtnl
 
 ONE_LEVEL = (
     "tx-gre-segmentation",
@@ -46,81 +49,88 @@ class EbpfBackend:
     name = "ebpf"
 
     def __init__(self, *, xdp: bool = False) -> None:
-        self._ipr = IPRoute()
+        self._kernel = Rtnl()
         self._xdp = xdp
         try:
-            self._plane = Plane.open(self._ipr)
+            self._plane = Plane.open(self._kernel)
         except BaseException:
-            self._ipr.close()
+            self._kernel.close()
             raise
         # a process before this one may have lowered any: all are looked at once
         self._lowered = set(self._plane.tunnels())
+        self._turned = self._plane.turned_back()
 
     def create(self, plan: TunnelPlan, underlay_mtu: int | None = None) -> bool:
         """See GreBackend. Also BpfError, when `xdp` is asked for and the driver has none."""
-        underlay = underlay_of(self._ipr, plan)
-        if underlay.type != links.ETHERNET:
-            raise GreError(
-                f"{plan.name}: {plan.underlay} is not an Ethernet interface",
-                "the ebpf backend sends Ethernet frames; use the kernel backend here",
-            )
-        mtu = min(plan.mtu, (underlay_mtu or underlay.mtu) - plan.overhead)
-        old = self._plane.tunnels().get(plan.name)
-        record = record_of(plan, mtu, underlay)
+        underlays = underlays_of(self._kernel, plan)
+        for underlay in underlays:
+            if underlay.type != links.ETHERNET:
+                raise GreError(
+                    f"{plan.name}: {underlay.name} is not an Ethernet interface",
+                    "the ebpf backend sends Ethernet frames; use the kernel backend here",
+                )
+        record = record_of(plan, underlays, underlay_mtu)
+        mtu = int(record["mtu"])
+        old = self._plane.tunnel(plan.name)
         owner = self._plane.owner(record)
         if owner not in (None, plan.name):
             raise GreError(
                 f"{plan.name}: {owner} has the same ends and key",
                 "give one of the two a key of its own",
             )
-        device, peer, changed = self._pair(plan.name)
+        device, peer, made = self._pair(plan.name)
         record["device"], record["peer"] = device.index, peer.index
         record["device_mac"], record["peer_mac"] = np.void(device.mac), np.void(peer.mac)
-        slot = self._plane.free_slot() if old is None else int(old["slot"])
-        record["slot"], record["counters"] = slot, slot * self._plane.cpus
-        if old is None or old.tobytes() != record.tobytes():
-            self._plane.put(record, old)
-            changed = True
-        self._plane.hold_underlay(underlay.index, xdp=self._xdp)
+        changed = self._plane.settle(self._kernel, record, old, underlays, xdp=self._xdp) or made
         self._plane.hold_peer(peer.index)
-        if old is not None and old["underlay"] != record["underlay"]:
-            self._plane.release_underlay(self._ipr, int(old["underlay"]))
         if self._xdp:
             offload.set_features(device.name, {POLLED: True})
-        line = not self._plane.states[slot]["line_down"]
-        changed |= links.set_mtu(self._ipr, peer, mtu)
-        changed |= links.set_mtu(self._ipr, device, self._device_mtu(record))
-        changed |= links.set_up(self._ipr, peer, line)
-        changed |= links.set_up(self._ipr, device, True)
-        changed |= links.set_addresses(self._ipr, device, plan.addresses)
+        changed |= links.set_mtu(self._kernel, peer, mtu)
+        changed |= links.set_mtu(self._kernel, device, self._device_mtu(record))
+        changed |= links.set_up(self._kernel, peer, self._plane.open_line(record))
+        changed |= links.set_up(self._kernel, device, True)
+        changed |= links.set_addresses(self._kernel, device, plan.addresses, new=made)
         return changed
 
     def delete(self, name: str) -> bool:
         """See GreBackend."""
-        record = self._plane.tunnels().get(name)
-        device = links.find(self._ipr, name)
+        record = self._plane.tunnel(name)
+        device, peer = links.several(self._kernel, (name, far(name)))
         if record is not None:
-            self._plane.remove(record)
-        ours = device is not None and device.kind == "veth" and self._is_pair(device)
+            self._plane.remove(self._kernel, record)
+        ours = device is not None and _is_pair(device, peer)
         if device is not None and ours:
-            self._ipr.link("del", index=device.index)
-        if record is not None:
-            self._plane.release_underlay(self._ipr, int(record["underlay"]))
+            links.remove(self._kernel, device.index)
         return record is not None or ours
 
     def set_line(self, name: str, up: bool) -> None:
         """See GreBackend. Taking the far half of the pair down takes the carrier of the near."""
-        record = self._record(name)
-        peer = links.read(self._ipr, int(record["peer"]))
-        if not up:
-            self._plane.states[int(record["slot"])]["line_down"] = 1
-        links.set_up(self._ipr, peer, up)
-        if up:
-            self._plane.states[int(record["slot"])]["line_down"] = 0
+        self._set(name, "line_down", not up)
+
+    def hold(self, name: str, held: bool) -> None:
+        """See GreBackend."""
+        self._set(name, "held", held)
 
     def line(self, name: str) -> bool:
         """See GreBackend."""
         return not self._plane.states[int(self._record(name)["slot"])]["line_down"]
+
+    def held(self) -> set[str]:
+        """See GreBackend."""
+        return self._plane.held()
+
+    def recursive(self) -> dict[str, str]:
+        """See GreBackend. The data plane has counted what it turned back since the last call; only
+        those tunnels' ways are looked up.
+        """
+        before, self._turned = self._turned, self._plane.turned_back()
+        more = set(np.flatnonzero(self._turned > before).tolist())
+        found = {
+            name: pair_of(record)
+            for name, record in self._plane.tunnels().items()
+            if int(record["slot"]) in more
+        }
+        return recursive(self._kernel, found, self._plane.devices())
 
     def counters(self) -> dict[str, TunnelCounters]:
         """See GreBackend."""
@@ -147,43 +157,59 @@ class EbpfBackend:
             return {}
         changed, lowered = {}, set()
         for name, record in self._plane.tunnels().items():
-            device = links.read(self._ipr, int(record["device"]))
+            device = links.read(self._kernel, int(record["device"]))
             wanted = self._device_mtu(record)
-            if links.set_mtu(self._ipr, device, wanted):
+            if links.set_mtu(self._kernel, device, wanted):
                 changed[name] = wanted
             if wanted < record["mtu"]:
                 lowered.add(name)
         self._lowered = lowered
         return changed
 
+    def keepalive_memory(self) -> Memory:
+        """See GreBackend."""
+        return self._plane.memory()
+
+    def seats(self) -> dict[str, Seat]:
+        """See GreBackend."""
+        return self._plane.seats()
+
     def close(self) -> None:
         """See GreBackend."""
         self._plane.close()
-        self._ipr.close()
+        self._kernel.close()
 
     def _record(self, name: str) -> np.void:
-        record = self._plane.tunnels().get(name)
+        record = self._plane.tunnel(name)
         if record is None:
             raise GreError(f"there is no tunnel {name}")
         return record
 
-    def _pair(self, name: str) -> tuple[Link, Link, bool]:
-        device, changed = links.find(self._ipr, name), False
-        if device is None:
-            links.add_quiet_pair(self._ipr, name, far(name))
-            offload.set_features(name, dict.fromkeys(ONE_LEVEL, False))
-            device, changed = links.find(self._ipr, name), True
-        peer = links.find(self._ipr, far(name))
-        if device is None or peer is None or not self._is_pair(device):
-            raise GreError(
-                f"there is an interface {name} already, and it is no tunnel of ours",
-                f"rename or remove it: ip link show {name}",
-            )
-        return device, peer, changed
+    def _set(self, name: str, what: str, down: bool) -> None:
+        record = self._record(name)
+        state = self._plane.states[int(record["slot"])]
+        peer = links.read(self._kernel, int(record["peer"]))
+        # Data stops before the interface says so, and goes on after.
+        if down:
+            state[what] = 1
+        others = self._plane.open_line(record, besides=what)
+        links.set_up(self._kernel, peer, not down and others)
+        if not down:
+            state[what] = 0
 
-    def _is_pair(self, device: Link) -> bool:
-        peer = links.find(self._ipr, far(device.name))
-        return peer is not None and device.kind == "veth" and device.peer == peer.index
+    def _pair(self, name: str) -> tuple[Link, Link, bool]:
+        device, peer = links.several(self._kernel, (name, far(name)))
+        if device is None and peer is None:
+            device, peer = links.add_quiet_pair(self._kernel, name, far(name))
+            offload.set_features(name, dict.fromkeys(ONE_LEVEL, False))
+            return device, peer, True
+        if device is None or peer is None or not _is_pair(device, peer):
+            there = name if device is not None else far(name)
+            raise GreError(
+                f"there is an interface {there} already, and it is no tunnel of ours",
+                f"rename or remove it: ip link show {there}",
+            )
+        return device, peer, False
 
     def _path_mtu(self, record: Any) -> int:
         state = self._plane.states[int(record["slot"])]
@@ -201,16 +227,44 @@ def far(name: str) -> str:
     return f"{name}-x"
 
 
-def underlay_of(ipr: IPRoute, plan: TunnelPlan) -> Link:
-    """The interface that outer packets use. Errors: GreError without it."""
-    underlay = links.find(ipr, plan.underlay)
-    if underlay is None:
-        raise GreError(f"{plan.name}: there is no underlay interface {plan.underlay}")
-    return underlay
+def _is_pair(device: Link, peer: Link | None) -> bool:
+    return peer is not None and device.kind == "veth" and device.peer == peer.index
 
 
-def record_of(plan: TunnelPlan, mtu: int, underlay: Link) -> Any:
-    """The plan as the data plane has it (layout.TUNNEL); slot and interfaces are yet to fill in."""
+def underlays_of(kernel: Rtnl, plan: TunnelPlan) -> list[Link]:
+    """The interfaces that outer packets use, the plan's first one first. Errors: GreError without
+    one of them, or if routing is to choose and the kernel will not say what it chooses.
+    """
+    names = list(dict.fromkeys((plan.underlay, *plan.other_underlays)))
+    found = []
+    for name, underlay in zip(names, links.several(kernel, names), strict=True):
+        if underlay is None:
+            raise GreError(f"{plan.name}: there is no underlay interface {name}")
+        found.append(underlay)
+    if plan.other_underlays and not links.forwards("lo", plan.local.version):
+        raise GreError(
+            f"{plan.name}: IPv{plan.local.version} forwarding is off, so the data plane cannot ask"
+            f" for the way to {plan.remote}",
+            f"net.ipv{plan.local.version}.conf.lo.forwarding = 1",
+        )
+    return found
+
+
+def pair_of(record: np.void) -> Pair:
+    """The outer addresses of a tunnel, ours first."""
+    size = 16 if record["family"] == 6 else 4
+    local, remote = (ip_address(record[name].tobytes()[:size]) for name in ("local", "remote"))
+    return local, remote
+
+
+def record_of(plan: TunnelPlan, underlays: list[Link], underlay_mtu: int | None = None) -> Any:
+    """The plan as the data plane has it (layout.TUNNEL); slot and interfaces are yet to fill in.
+
+    Its MTU fits the smallest of the underlays, or `underlay_mtu`.
+    """
+    underlay = underlays[0]
+    room = underlay_mtu or min(each.mtu for each in underlays)
+    mtu = min(plan.mtu, room - plan.overhead)
     record: Any = np.zeros((), layout.TUNNEL)
     record["local"] = np.void(plan.local.packed.ljust(16, b"\0"))
     record["remote"] = np.void(plan.remote.packed.ljust(16, b"\0"))
@@ -225,4 +279,6 @@ def record_of(plan: TunnelPlan, mtu: int, underlay: Link) -> Any:
         record["flags"] |= layout.INHERIT_TOS
     else:
         record["tos"] = plan.tos
+    if plan.other_underlays:
+        record["flags"] |= layout.ROUTED
     return record

@@ -23,10 +23,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
 from bongsu.system.gre import links
-from bongsu.system.gre.base import GreError, TunnelCounters
-from bongsu.system.gre.ebpf import record_of, underlay_of
+from bongsu.system.gre.base import GreError, Seat, TunnelCounters
+from bongsu.system.gre.ebpf import pair_of, record_of, underlays_of
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
+from bongsu.system.gre.way import recursive, ways
+from bongsu.system.keepalive.memory import Memory
+from bongsu.system.rtnl import Rtnl, RtnlError
 
 GRE_KEY = 0x2000
 INHERIT = 1
@@ -38,11 +41,15 @@ USE_INNER_CLASS = 0x02
 SETTABLE = 0xFFFF
 """The flags above are the driver's own notes (IP6_TNL_F_CAP_*), shown but not taken."""
 REFRESHED = 64
-"""Tunnels whose path MTU one `refresh` asks for, in turn: a question each, some 0.3 ms."""
+"""Tunnels whose path MTU one `refresh` asks for, in turn."""
+ROUTED = 512
+"""Tunnels whose ways one `recursive` asks for, in turn: some 10 us each."""
 
 _DROPS = {
     "tx_error": ("tx_errors",),
-    "tx_dropped": ("tx_dropped", "tx_carrier_errors", "collisions"),
+    "tx_dropped": ("tx_dropped",),
+    "tx_no_route": ("tx_carrier_errors",),
+    "tx_recursive": ("collisions",),
     "rx_checksum": ("rx_crc_errors",),
     "rx_sequence": ("rx_fifo_errors",),
     "rx_malformed": ("rx_length_errors",),
@@ -63,7 +70,7 @@ def _told(method: Callable[_P, _T]) -> Callable[_P, _T]:
     def translated(*args: _P.args, **kwargs: _P.kwargs) -> _T:
         try:
             return method(*args, **kwargs)
-        except NetlinkError as error:
+        except (NetlinkError, RtnlError) as error:
             raise GreError(f"{method.__name__}: the kernel refused: {error}") from error
 
     return translated
@@ -75,21 +82,26 @@ class KernelBackend:
     name = "kernel"
 
     def __init__(self) -> None:
-        self._ipr = IPRoute()
-        self._turn = 0
+        self._kernel = Rtnl()
+        self._turn = self._looked = 0
+        self._recursive: dict[str, str] = {}
         try:
-            self._plane = Plane.open(self._ipr)
+            self._ipr = IPRoute()
+            try:
+                self._plane = Plane.open(self._kernel)
+            except BaseException:
+                self._ipr.close()
+                raise
         except BaseException:
-            self._ipr.close()
+            self._kernel.close()
             raise
 
     @_told
     def create(self, plan: TunnelPlan, underlay_mtu: int | None = None) -> bool:
         """See GreBackend."""
-        underlay = underlay_of(self._ipr, plan)
-        mtu = min(plan.mtu, (underlay_mtu or underlay.mtu) - plan.overhead)
-        old = self._plane.tunnels(driver=True).get(plan.name)
-        record = record_of(plan, mtu, underlay)
+        underlays = underlays_of(self._kernel, plan)
+        old = self._plane.tunnel(plan.name, driver=True)
+        record = record_of(plan, underlays, underlay_mtu)
         record["flags"] |= layout.KEEPALIVE_ONLY
         owner = self._plane.owner(record)
         if owner not in (None, plan.name):
@@ -97,48 +109,61 @@ class KernelBackend:
                 f"{plan.name}: {owner} has the same ends and key",
                 "give one of the two a key of its own",
             )
-        device, changed = self._driver(plan, underlay)
+        device, made = self._driver(plan, underlays[0])
         # no other half: the interface stands for itself where tunnels are listed
         record["device"] = record["peer"] = device.index
-        slot = self._plane.free_slot() if old is None else int(old["slot"])
-        record["slot"], record["counters"] = slot, slot * self._plane.cpus
-        if old is None or old.tobytes() != record.tobytes():
-            self._plane.put(record, old)
-            changed = True
-        if underlay.type == links.ETHERNET:
-            self._plane.hold_underlay(underlay.index, xdp=False)
-        if old is not None and old["underlay"] != record["underlay"]:
-            self._plane.release_underlay(self._ipr, int(old["underlay"]))
-        changed |= links.set_mtu(self._ipr, device, self._device_mtu(record))
-        changed |= links.set_addresses(self._ipr, device, plan.addresses)
-        line = not self._plane.states[slot]["line_down"]
-        changed |= links.set_up(self._ipr, device, line)
+        changed = self._plane.settle(self._kernel, record, old, underlays, xdp=False) or made
+        changed |= links.set_mtu(self._kernel, device, self._device_mtu(record))
+        changed |= links.set_addresses(self._kernel, device, plan.addresses)
+        changed |= links.set_up(self._kernel, device, self._plane.open_line(record))
         return changed
 
     @_told
     def delete(self, name: str) -> bool:
         """See GreBackend."""
-        record = self._plane.tunnels(driver=True).get(name)
-        device = links.find(self._ipr, name)
+        record = self._plane.tunnel(name, driver=True)
+        device = links.find(self._kernel, name)
         if record is not None:
-            self._plane.remove(record)
+            self._plane.remove(self._kernel, record)
         ours = device is not None and device.kind in ("gre", "ip6gre")
         if device is not None and ours:
-            self._ipr.link("del", index=device.index)
-        if record is not None:
-            self._plane.release_underlay(self._ipr, int(record["underlay"]))
+            links.remove(self._kernel, device.index)
         return record is not None or ours
 
     @_told
     def set_line(self, name: str, up: bool) -> None:
         """See GreBackend. The interface is taken down; keepalives do not need it."""
-        record = self._record(name)
-        device = links.read(self._ipr, int(record["device"]))
-        if not up:
-            self._plane.states[int(record["slot"])]["line_down"] = 1
-        links.set_up(self._ipr, device, up)
-        if up:
-            self._plane.states[int(record["slot"])]["line_down"] = 0
+        self._set(name, "line_down", not up)
+
+    @_told
+    def hold(self, name: str, held: bool) -> None:
+        """See GreBackend."""
+        self._set(name, "held", held)
+
+    @_told
+    def held(self) -> set[str]:
+        """See GreBackend."""
+        return self._plane.held()
+
+    @_told
+    def recursive(self) -> dict[str, str]:
+        """See GreBackend. A tunnel's turn comes every (tunnels / ROUTED) calls. The driver drops
+        what would enter the tunnel itself; what enters another one is only found here.
+        """
+        routed = {
+            name: pair_of(record)
+            for name, record in self._plane.tunnels(driver=True).items()
+            if record["flags"] & layout.ROUTED
+        }
+        names = sorted(routed)
+        self._looked = 0 if self._looked >= len(names) else self._looked
+        turn = names[self._looked : self._looked + ROUTED]
+        self._looked += ROUTED
+        asked = {name: routed[name] for name in turn}
+        there = recursive(self._kernel, asked, self._plane.devices())
+        kept = {n: into for n, into in self._recursive.items() if n in routed and n not in asked}
+        self._recursive = kept | there
+        return dict(self._recursive)
 
     @_told
     def line(self, name: str) -> bool:
@@ -173,27 +198,48 @@ class KernelBackend:
         # Before anything can fail: one tunnel in trouble does not keep the next ones waiting.
         self._turn += REFRESHED
         for name, record in turn:
-            device = links.read(self._ipr, int(record["device"]))
+            device = links.read(self._kernel, int(record["device"]))
             wanted = self._device_mtu(record)
-            if links.set_mtu(self._ipr, device, wanted):
+            if links.set_mtu(self._kernel, device, wanted):
                 changed[name] = wanted
         return changed
+
+    def keepalive_memory(self) -> Memory:
+        """See GreBackend."""
+        return self._plane.memory()
+
+    @_told
+    def seats(self) -> dict[str, Seat]:
+        """See GreBackend."""
+        return self._plane.seats(driver=True)
 
     def close(self) -> None:
         """See GreBackend."""
         self._plane.close()
         self._ipr.close()
+        self._kernel.close()
 
     def _record(self, name: str) -> np.void:
-        record = self._plane.tunnels(driver=True).get(name)
+        record = self._plane.tunnel(name, driver=True)
         if record is None:
             raise GreError(f"there is no tunnel {name}")
         return record
 
+    def _set(self, name: str, what: str, down: bool) -> None:
+        record = self._record(name)
+        state = self._plane.states[int(record["slot"])]
+        device = links.read(self._kernel, int(record["device"]))
+        if down:
+            state[what] = 1
+        others = self._plane.open_line(record, besides=what)
+        links.set_up(self._kernel, device, not down and others)
+        if not down:
+            state[what] = 0
+
     def _driver(self, plan: TunnelPlan, underlay: Link) -> tuple[Link, bool]:
         kind = "gre" if plan.local.version == 4 else "ip6gre"
         wanted = driver_settings(plan, underlay.index)
-        device = links.find(self._ipr, plan.name)
+        device = links.find(self._kernel, plan.name)
         if device is not None and device.kind != kind:
             raise GreError(
                 f"there is an interface {plan.name} already, and it is no {kind} tunnel",
@@ -209,10 +255,10 @@ class KernelBackend:
                 self._ipr.link("set", index=device.index, kind=kind, **arguments)
         except NetlinkError as error:
             raise GreError(f"{plan.name}: the kernel refused the tunnel: {error}") from error
-        made = links.find(self._ipr, plan.name)
+        made = links.find(self._kernel, plan.name)
         assert made is not None
         if device is None:
-            links.no_slaac(self._ipr, made)
+            links.no_slaac(self._kernel, made)
             keep = Path(f"/proc/sys/net/ipv6/conf/{plan.name}/keep_addr_on_down")
             if keep.exists():
                 keep.write_text("1")
@@ -245,26 +291,24 @@ class KernelBackend:
 
     def _path_mtu(self, record: Any) -> int:
         # The driver heeds what the underlay says, and keeps it with the route to the peer.
-        six = record["family"] == 6
-        family = socket.AF_INET6 if six else socket.AF_INET
-        remote = socket.inet_ntop(family, record["remote"].tobytes()[: 16 if six else 4])
         mtu = int(record["mtu"])
-        try:
-            route = self._ipr.route("get", dst=remote, family=family, oif=int(record["underlay"]))
-        except NetlinkError:
-            return mtu  # no way to the peer at all
-        metrics = route[0].get_attr("RTA_METRICS")
-        learned = metrics.get_attr("RTAX_MTU") if metrics else None
-        return min(mtu, learned - int(record["overhead"])) if learned else mtu
+        routed = record["flags"] & layout.ROUTED
+        by = None if routed else int(record["underlay"])
+        (way,) = ways(self._kernel, [pair_of(record)], by)
+        return min(mtu, way.mtu - int(record["overhead"])) if way and way.mtu else mtu
 
     def _device_mtu(self, record: Any) -> int:
         return max(self._path_mtu(record), min(links.IPV6_MIN_MTU, int(record["mtu"])))
 
 
 def driver_settings(plan: TunnelPlan, underlay: int) -> dict[str, Any]:
-    """The driver's settings by netlink attribute, as they are written and read back."""
+    """The driver's settings by netlink attribute, as they are written and read back.
+
+    A tunnel that routing carries is bound to no interface.
+    """
     flags = GRE_KEY if plan.key is not None else 0
-    common = {"LINK": underlay, "LOCAL": str(plan.local), "REMOTE": str(plan.remote)}
+    link = 0 if plan.other_underlays else underlay
+    common = {"LINK": link, "LOCAL": str(plan.local), "REMOTE": str(plan.remote)}
     common |= {"IKEY": plan.key or 0, "OKEY": plan.key or 0, "TTL": plan.ttl}
     if plan.local.version == 4:
         tos = INHERIT if plan.tos == "inherit" else plan.tos & 0xFC

@@ -17,6 +17,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from bongsu.system.bpf.libbpf import BpfError
 from bongsu.system.gre import links
 from bongsu.system.gre.plane import Plane
+from bongsu.system.rtnl import Rtnl
 
 _CLONE_NEWNET = 0x40000000
 
@@ -60,16 +61,15 @@ def _driver(ipr: IPRoute, kind: str, local: str, remote: str) -> None:
     ipr.link("add", ifname="probe", kind=kind, **ends)
 
 
-def _ebpf(ipr: IPRoute) -> None:
-    ipr.link("add", ifname="probe", kind="veth", peer={"ifname": "probe-x"})
-    link = links.find(ipr, "probe")
-    assert link is not None
-    plane = Plane.open(ipr)
-    try:
-        plane.hold_underlay(link.index, xdp=False)
-        plane.hold_peer(link.index)
-    finally:
-        plane.close()
+def _ebpf(_: IPRoute) -> None:
+    with Rtnl() as kernel:
+        link, _far = links.add_quiet_pair(kernel, "probe", "probe-x")
+        plane = Plane.open(kernel)
+        try:
+            plane.hold_underlay(link, xdp=False)
+            plane.hold_peer(link.index)
+        finally:
+            plane.close()
 
 
 def _try(attempt: Callable[[IPRoute], None]) -> Capability:
