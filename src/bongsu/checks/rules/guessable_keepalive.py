@@ -9,18 +9,20 @@ from bongsu.model.node import Platform
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Keepalives across the open Internet without key, nonce or IPsec."""
+    told = set()
     for watch in scene.watches:
         own = watch.own
         if not own.insecure or own.ipsec is not None or own.key is not None or own.multipoint:
             continue
-        if watch.keepalive.nonce:
+        if watch.keepalive.nonce or watch.path in told:
             continue
+        told.add(watch.path)
         linux = watch.platform is Platform.LINUX
         yield Finding(
             "SEC003",
             Severity.WARNING,
             watch.path,
-            f"who can send from a forged {own.remote} has 16 bits at most to guess, and keeps "
-            f"{watch.tunnel} up at {watch.sender} when it is dead",
+            f"who can send to {own.local} from a forged {own.remote} has 16 bits at most to guess, "
+            f"and keeps {watch.tunnel} up when it is dead",
             "`nonce: true`, which the far end need not know of, or a `key`" if linux else "a `key`",
         )

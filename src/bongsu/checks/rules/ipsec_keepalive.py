@@ -39,11 +39,12 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 def _ways_out(watch: Watch, both: bool) -> str:
     """Document 118370's three; the first of them leaves only one end with keepalives."""
-    mapped = Protection.MAP.value
+    first = f"`protection: crypto-map` at {watch.far}"
     if both:
-        first = f"`protection: {mapped}` at both ends"
+        first = "`protection: crypto-map` at both ends, or "
         if watch.own.protection is Protection.TUNNEL:
-            first += f", or at {watch.far} with `keepalive: false` there"
-    else:
-        first = f"`protection: {mapped}` at {watch.far}"
+            first += f"at {watch.far} only with `keepalive: false` there"
+        else:
+            # What the far end sends does come back.
+            first += f"`keepalive: false` at {watch.sender}"
     return f"{first}; or no keepalive, and a routing protocol, BFD or a probe (IP SLA) instead"
