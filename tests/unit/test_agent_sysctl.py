@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bongsu.system.sysctl import Setting, apply, parse
+from bongsu.system.sysctl import Setting, apply, own_addresses_taken, parse, spread
 
 
 def test_both_spellings() -> None:
@@ -45,3 +45,61 @@ def test_only_what_differs_is_written(tmp_path: Path) -> None:
     assert (outcome.changed, outcome.missing) == (["c"], ["d"])
     assert (tmp_path / "c").read_text() == "1\n"
     assert (tmp_path / "b").read_text() == "4096\t131072\n"
+
+
+def machine(root: Path, **filters: int) -> Path:
+    """A tree with these reverse path filters, and no interface that takes our own addresses."""
+    for name, value in filters.items():
+        directory = root / "net/ipv4/conf" / name
+        directory.mkdir(parents=True)
+        (directory / "rp_filter").write_text(f"{value}\n")
+        (directory / "accept_local").write_text("0\n")
+    return root
+
+
+def filters(root: Path) -> dict[str, int]:
+    """What decides on each interface: the greater of its own and that of all."""
+    found = {
+        path.parent.name: int(path.read_text())
+        for path in (root / "net/ipv4/conf").glob("*/rp_filter")
+    }
+    of_all = found.pop("all")
+    return {name: max(of_all, value) for name, value in found.items()}
+
+
+@pytest.mark.parametrize("of_all", [0, 1, 2])
+def test_a_tunnel_is_strict_and_the_others_stay_as_they_were(tmp_path: Path, of_all: int) -> None:
+    root = machine(tmp_path, all=of_all, default=0, lo=0, eth0=1, eth1=2, tunnel0=2)
+    before = filters(root)
+    wanted = [
+        Setting("net/ipv4/conf/all/rp_filter", "0"),
+        Setting("net/ipv4/conf/tunnel0/rp_filter", "1"),
+    ]
+    first = spread(wanted, root)
+    apply(first, root)
+    # not for a moment less than before, for interfaces come first
+    assert filters(root) == before
+    apply(wanted, root)
+    assert filters(root) == before | {"tunnel0": 1}
+    assert spread(wanted, root) == [], "and there it stays"
+
+
+def test_a_filter_that_is_not_lowered_moves_nothing(tmp_path: Path) -> None:
+    root = machine(tmp_path, all=1, eth0=0)
+    assert spread([Setting("net/ipv4/conf/all/rp_filter", "2")], root) == []
+    assert spread([Setting("net/ipv4/conf/eth0/rp_filter", "0")], root) == []
+    assert spread([Setting("net/ipv4/conf/all/rp_filter", "0")], tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    ("of_all", "taken"), [(0, ["eth0", "eth2"]), (1, ["eth2"]), (2, ["eth0", "eth1", "eth2"])]
+)
+def test_own_addresses_are_taken_where_no_strict_filter_drops_them(
+    tmp_path: Path, of_all: int, taken: list[str]
+) -> None:
+    root = machine(tmp_path, all=of_all, default=0, lo=0, eth0=0, eth1=1, eth2=2, tunnel0=2)
+    assert own_addresses_taken(["tunnel0"], root) == []
+    (root / "net/ipv4/conf/tunnel0/accept_local").write_text("1\n")
+    assert own_addresses_taken(["tunnel0"], root) == [], "a tunnel's own switch opens only that"
+    (root / "net/ipv4/conf/all/accept_local").write_text("1\n")
+    assert own_addresses_taken(["tunnel0"], root) == taken

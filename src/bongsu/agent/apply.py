@@ -123,8 +123,9 @@ class Applier:
         tunnels = {tunnel.name for tunnel in plan.tunnels}
         lasting = [setting for setting in settings if setting.interface not in tunnels]
         machine = [setting for setting in settings if not setting.interface]
-        await self._step("found", lambda: owned.claim_settings(sysctl.differing(lasting)))
-        await self._step("sysctl", lambda: self._sysctl(machine))
+        kept = await self._step("filters", lambda: sysctl.spread(settings))
+        await self._step("found", lambda: owned.claim_settings(sysctl.differing(kept + lasting)))
+        await self._step("sysctl", lambda: self._sysctl(kept + machine))
         await self._step("tunnels", lambda: self._tunnels(backend, plan))
         await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
@@ -177,6 +178,14 @@ class Applier:
         if unknown := sorted(str(path) for path in set(texts) - KNOWN_FILES):
             raise ValueError(f"the bundle writes files it has no business with: {unknown}")
         sysctl.parse(texts.get(SYSCTL_FILE, ""))
+        ours = {name for each in plan.tunnels for name in (each.name, f"{each.name}-x")}
+        if plan.tunnels and (taken := sysctl.own_addresses_taken(ours)):
+            raise ValueError(
+                "net.ipv4.conf.all.accept_local is 1 and the reverse path filter of"
+                f" {', '.join(taken)} is not strict: anybody could send with this machine's own"
+                " addresses as source. Set net.ipv4.conf.all.accept_local = 0; a tunnel that needs"
+                " it gets it for itself"
+            )
         for tunnel in plan.tunnels:
             if tunnel.keepalive is not None:
                 keepalive_ends(tunnel)
@@ -219,6 +228,8 @@ class Applier:
 
     def _settings_back(self, owned: Owned, wanted: list[sysctl.Setting]) -> None:
         keys = owned.settings.keys() - {setting.path for setting in wanted}
+        if any(setting.path == sysctl.FILTER_OF_ALL for setting in wanted):
+            keys = {key for key in keys if not sysctl.is_filter(key)}
         # Forwarding first: writing it sets other keys of its own accord (ip-sysctl.rst).
         for key in sorted(keys, key=lambda key: ("forward" not in key, key)):
             if sysctl.apply([sysctl.Setting(key, owned.settings[key])]).changed:

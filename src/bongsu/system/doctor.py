@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bongsu.system import netns
+from bongsu.system import netns, sysctl
 from bongsu.system.netns import NetnsError
 from bongsu.system.run import RunError, run
 from bongsu.system.scratch import Scratch, scratch
@@ -46,7 +46,7 @@ def diagnose() -> list[Capability]:
     found = [_root(), _kernel()]
     if not found[0].ok:
         return found + list(_programs())
-    found += [_jit(), _btf()]
+    found += [_jit(), _btf(), _own_addresses()]
     found += _gre()
     try:
         with scratch() as space:
@@ -85,6 +85,16 @@ def _btf() -> Capability:
     path = Path("/sys/kernel/btf/vmlinux")
     ok = path.exists()
     return Capability("BTF", ok, str(path) if ok else "none", "" if ok else "CONFIG_DEBUG_INFO_BTF")
+
+
+def _own_addresses() -> Capability:
+    try:
+        taken = sysctl.own_addresses_taken()
+    except (OSError, ValueError) as error:
+        return Capability("spoofed own addresses", False, str(error), "is /proc/sys there?")
+    detail = f"accept_local=1 on all, and taken by {', '.join(taken)}" if taken else "refused"
+    hint = "sysctl net.ipv4.conf.all.accept_local=0: the agent refuses to run so" if taken else ""
+    return Capability("spoofed own addresses", not taken, detail, hint, needed=True)
 
 
 def _gre() -> list[Capability]:

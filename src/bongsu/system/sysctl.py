@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC_SYS = Path("/proc/sys")
+_CONF4 = "net/ipv4/conf"
+FILTER_OF_ALL = f"{_CONF4}/all/rp_filter"
 _PER_INTERFACE = ("net/ipv4/conf/", "net/ipv6/conf/", "net/ipv4/neigh/", "net/ipv6/neigh/")
 
 
@@ -77,6 +79,56 @@ def differing(settings: Iterable[Setting], root: Path = PROC_SYS) -> dict[str, s
             present = (root / setting.path).read_text().split()
             if present != setting.value.split():
                 found[setting.path] = " ".join(present)
+    return found
+
+
+def spread(settings: Iterable[Setting], root: Path = PROC_SYS) -> list[Setting]:
+    """What has to be written before `settings`, if they lower the reverse path filter of `all`, so
+    that every interface they do not name goes on being filtered as it was: the greater of the two
+    values decides (ip-sysctl.rst). Raises OSError.
+    """
+    wanted = {setting.path: setting.value for setting in settings}
+    if FILTER_OF_ALL not in wanted or not (root / FILTER_OF_ALL).exists():
+        return []
+    before = int((root / FILTER_OF_ALL).read_text())
+    if int(wanted[FILTER_OF_ALL]) >= before:
+        return []
+    return [
+        Setting(path, str(before))
+        for name, value in _filters(root).items()
+        if (path := f"{_CONF4}/{name}/rp_filter") not in wanted and value < before
+    ]
+
+
+def is_filter(path: str) -> bool:
+    """Whether this is a setting that `spread` may have written."""
+    return path.startswith(f"{_CONF4}/") and path.endswith("/rp_filter")
+
+
+def own_addresses_taken(besides: Iterable[str] = (), root: Path = PROC_SYS) -> list[str]:
+    """Interfaces that take packets with this machine's own addresses as source because `all` says
+    so: accept_local is on there, and only a strict reverse path filter (1) drops them. Raises OSError.
+    """
+    path = root / _CONF4 / "all/accept_local"
+    if not path.exists() or path.read_text().strip() == "0":
+        return []
+    of_all = int((root / FILTER_OF_ALL).read_text())
+    left = {"lo", "default", *besides}
+    return sorted(
+        name
+        for name, value in _filters(root).items()
+        if name not in left and max(of_all, value) != 1
+    )
+
+
+def _filters(root: Path) -> dict[str, int]:
+    """Of each interface, and of those to come (`default`)."""
+    found = {}
+    for path in (root / _CONF4).glob("*/rp_filter"):
+        # an interface may go while it is looked at
+        with contextlib.suppress(FileNotFoundError):
+            if path.parent.name != "all":
+                found[path.parent.name] = int(path.read_text())
     return found
 
 

@@ -1,10 +1,14 @@
 """Renders /etc/sysctl.d/60-bongsu.conf. Keys of uplinks and LANs are the machine's own, untouched.
 
+What opens something is set on the tunnel that needs it and nowhere else: accept_local on all
+interfaces would let anybody send with this machine's own addresses as source.
+
 Keys are written with slashes (sysctl.d(5)): an interface name may hold dots.
 """
 
 from dataclasses import dataclass
 
+from bongsu.model.node import Role
 from bongsu.plan.node import NodePlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render.text import interface
@@ -53,6 +57,10 @@ def machine_settings(plan: NodePlan) -> list[Setting]:
     if 6 in families:
         found.append(Setting("net/ipv6/conf/all/forwarding", 1))
         found += _router_advertisements(plan)
+    if any(tunnel.rpf == "strict" for tunnel in plan.tunnels):
+        # The greater of this and the interface's decides, and 2 is looser than 1. The agent first
+        # gives the other interfaces what they lose here.
+        found.append(Setting("net/ipv4/conf/all/rp_filter", 0))
     if plan.tunnels:
         # No gre0, gretap0, ip6gre0 that would listen to anybody. Absent in a namespace of its own.
         found.append(Setting("net/core/fb_tunnels_only_for_init_net", 2, optional=True))
@@ -64,8 +72,9 @@ def tunnel_settings(tunnel: TunnelPlan) -> list[Setting]:
     name = interface(tunnel.name)
     v4, v6 = f"net/ipv4/conf/{name}", f"net/ipv6/conf/{name}"
     found = [
-        # Loose (RFC 3704): the whole world's addresses arrive at home by more than one tunnel.
-        Setting(f"{v4}/rp_filter", 2),
+        # Loose (RFC 3704): the whole world's addresses arrive at home by more than one tunnel. And
+        # strict would drop the far end's keepalive, whose source is our own address.
+        Setting(f"{v4}/rp_filter", 1 if tunnel.rpf == "strict" else 2),
         Setting(f"{v4}/accept_redirects", 0),
         Setting(f"{v4}/send_redirects", 0),
         Setting(f"{v4}/ignore_routes_with_linkdown", 1),
@@ -87,7 +96,17 @@ def _forwarded(plan: NodePlan) -> set[int]:
     carried = [item.prefix for item in plan.announcements] + [item.prefix for item in plan.home]
     # Sending a keepalive back is forwarding, too.
     reflected = {t.local.version for t in plan.tunnels if t.peer_keepalive is not None}
-    return {prefix.version for prefix in carried} | reflected
+    # Nor does the kernel tell the data plane a way where it does not forward (bpf_fib_lookup).
+    routed = {t.local.version for t in plan.tunnels if t.other_underlays}
+    return {prefix.version for prefix in carried} | reflected | routed | _router(plan)
+
+
+def _router(plan: NodePlan) -> set[int]:
+    if plan.role is not Role.ROUTER:
+        return set()
+    addresses = [address for each in plan.interfaces for address in each.addresses]
+    addresses += [address for tunnel in plan.tunnels for address in tunnel.addresses]
+    return {address.version for address in addresses}
 
 
 def _router_advertisements(plan: NodePlan) -> list[Setting]:
