@@ -22,10 +22,18 @@ MSS_LIMIT: dict[Family, int] = {4: 1460, 6: 1440}
 """The most that `tcp adjust-mss` takes."""
 
 
+def loopbacks(plan: NodePlan, names: Names) -> Iterator[Section]:
+    """Loopbacks, which crypto maps name."""
+    for item in plan.interfaces:
+        if item.role == "loopback":
+            yield [f"interface {names.port(item.name)}", *indented(_port(plan, names, item))]
+
+
 def interfaces(plan: NodePlan, names: Names) -> Iterator[Section]:
-    """Loopbacks and ports, then tunnels, which name them."""
-    for item in sorted(plan.interfaces, key=lambda item: item.role != "loopback"):
-        yield [f"interface {names.port(item.name)}", *indented(_port(plan, names, item))]
+    """Ports, then tunnels, which name them."""
+    for item in plan.interfaces:
+        if item.role != "loopback":
+            yield [f"interface {names.port(item.name)}", *indented(_port(plan, names, item))]
     for tunnel in plan.tunnels:
         yield [
             f"interface {names.tunnel(tunnel.name)}",

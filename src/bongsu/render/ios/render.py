@@ -15,7 +15,7 @@ from bongsu.plan.node import NodePlan
 from bongsu.render import template
 from bongsu.render.ios.access import access_lists
 from bongsu.render.ios.crypto import crypto, placeholder
-from bongsu.render.ios.interfaces import interfaces
+from bongsu.render.ios.interfaces import interfaces, loopbacks
 from bongsu.render.ios.routing import route_maps, static_routes, vrfs
 from bongsu.render.ios.words import Names, Section
 from bongsu.render.template import Admitted
@@ -50,6 +50,7 @@ def _sections(plan: NodePlan, names: Names) -> Iterator[Section]:
     yield from vrfs(plan)
     if _routes_ipv6(plan):
         yield ["ipv6 unicast-routing"]
+    yield from loopbacks(plan, names)
     yield from crypto(plan, names)
     yield from access_lists(plan, names)
     yield from route_maps(plan)

@@ -1,0 +1,30 @@
+"""IOS configurations as an independent parser reads them: the same commands in the same modes."""
+
+from typing import Any
+
+import pytest
+
+from bongsu.model.node import Platform
+from bongsu.render import render_node
+from tests.golden.networks import NETWORKS, plans
+from tests.unit.ios_syntax import commands
+
+parser: Any = pytest.importorskip("netutils.config.parser")
+
+IOS = [
+    (network, node)
+    for network in NETWORKS
+    for node, plan in plans(network).items()
+    if plan.platform is Platform.IOS
+]
+
+
+@pytest.mark.parametrize(("network", "node"), IOS)
+def test_another_parser_sees_the_same_modes(network: str, node: str) -> None:
+    text = render_node(plans(network)[node])[f"/ios/{node}.cfg"]
+    theirs = [
+        tuple(words.strip() for words in (*line.parents, line.config_line))
+        for line in parser.IOSConfigParser(text).build_config_relationship()
+    ]
+    assert theirs == [command for command in commands(text) if "<" not in command[-1]]
+    assert len(theirs) > 10
