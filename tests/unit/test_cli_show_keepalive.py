@@ -126,7 +126,7 @@ def test_no_quantity_is_wide(number: int) -> None:
 
 
 def test_words_of_time() -> None:
-    assert [interval(ms) for ms in (5000, 100, 1500, 32_767_000)] == [
+    assert [interval(ms) for ms in (5000.0, 100.0, 1500.0, 32_767_000.0)] == [
         "5 s",
         "100 ms",
         "1500 ms",

@@ -9,7 +9,17 @@ from typing import Any
 
 from rich.text import Text
 
-HEADINGS = ("Tunnel", "Peer", "State", "Count", "Every", "Sent", "Rcvd", "Lost", "RTT ms min/avg/max")
+HEADINGS = (
+    "Tunnel",
+    "Peer",
+    "State",
+    "Count",
+    "Every",
+    "Sent",
+    "Rcvd",
+    "Lost",
+    "RTT ms min/avg/max",
+)
 LEFT = {"Tunnel", "Peer", "State"}
 SHRINKS = (("Peer", 4), ("Tunnel", 4))
 """Columns that give way where it is too narrow, in this order, and how far."""
@@ -69,11 +79,11 @@ def table(rows: Sequence[Row], width: int, beside: Sequence[Sequence[Row]] = ())
     return text
 
 
-def interval(milliseconds: int) -> str:
+def interval(milliseconds: float) -> str:
     """Whole seconds as Cisco has them, else milliseconds."""
     if milliseconds % 1000 == 0:
-        return f"{milliseconds // 1000} s"
-    return f"{milliseconds} ms"
+        return f"{milliseconds / 1000:.0f} s"
+    return f"{milliseconds:g} ms"
 
 
 def quantity(number: int) -> str:
