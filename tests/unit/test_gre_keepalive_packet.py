@@ -160,6 +160,7 @@ def damaged(data: bytes, at: int) -> bytes:
         (reflected(PLAIN6)[:43], Reason.TRUNCATED),
         (bytes(v4(len=23) / GRE(proto=0)), Reason.TRUNCATED),
         (bytes(v4(len=19) / GRE(proto=0)), Reason.TRUNCATED),
+        (bytes(v4(len=28) / GRE(proto=0)), Reason.TRUNCATED),
         (bytes(v4() / GRE(proto=0, key_present=1, key=5))[:24] + b"", Reason.TRUNCATED),
         (bytes(v4(len=24) / GRE(proto=0, key_present=1, key=5)), Reason.TRUNCATED),
         (bytes(v6(plen=3) / GRE(proto=0)), Reason.TRUNCATED),
