@@ -21,7 +21,7 @@ def describe(engine: KeepaliveEngine, slot: int, keepalive: Keepalive) -> dict[s
     return {
         "line_protocol": "up" if record["line"] else "down",
         "since_s": round((now - int(record["changed_at"])) / 1e9, 3),
-        "interval_ms": keepalive.interval_ns / 1e6,
+        "interval_ms": keepalive.interval_ns // 1_000_000,
         "retries": keepalive.retries,
         "up_after": keepalive.up_after,
         "dialect": keepalive.dialect.value,

@@ -260,38 +260,78 @@ INLINE long strip(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 	return bpf_skb_store_bytes(skb, 0, &eth, sizeof(eth), 0);
 }
 
+/* One hop older: the IP packet whose header begins at `at`. 0, or why it goes no further. */
+INLINE __u32 age(struct __sk_buff *skb, __u32 at, bool six)
+{
+	__u32 where = at + (six ? 7 : 8);
+	__u8 word[2], less;
+
+	if (bpf_skb_load_bytes(skb, where, word, 2) || word[0] <= 1)
+		return GRE_RX_TTL;
+	less = word[0] - 1;
+	if (!six && bpf_l3_csum_replace(skb, at + 10, bpf_htons(word[0] << 8),
+					bpf_htons(less << 8), 2))
+		return GRE_RX_ERROR;
+	return bpf_skb_store_bytes(skb, where, &less, 1, 0) ? GRE_RX_ERROR : 0;
+}
+
+/* The peer's own address as the destination of the IP packet whose header begins at `at`. */
+INLINE long readdress(struct __sk_buff *skb, const struct gre_tunnel *tunnel, __u32 at)
+{
+	__be32 before;
+
+	if (tunnel->family == 6)
+		return bpf_skb_store_bytes(skb, at + 24, tunnel->remote, 16, 0);
+	return bpf_skb_load_bytes(skb, at + 16, &before, 4) ?:
+	       bpf_l3_csum_replace(skb, at + 10, before, *(__be32 *)tunnel->remote, 4) ?:
+	       bpf_skb_store_bytes(skb, at + 16, tunnel->remote, 4, 0);
+}
+
+/* The outer header the other way round. Its addresses change places, so the sum stays. */
+INLINE long turn(struct __sk_buff *skb, const struct gre_tunnel *tunnel)
+{
+	bool six = tunnel->family == 6;
+	__u32 size = six ? 16 : 4, at = ETH_HLEN + (six ? 8 : 12);
+	__u32 where = ETH_HLEN + (six ? 7 : 8);
+	__u8 word[2];
+
+	if (bpf_skb_load_bytes(skb, where, word, 2))
+		return -1;
+	if (!six && bpf_l3_csum_replace(skb, ETH_HLEN + 10, bpf_htons(word[0] << 8),
+					bpf_htons(tunnel->ttl << 8), 2))
+		return -1;
+	if (six)
+		return bpf_skb_store_bytes(skb, where, &tunnel->ttl, 1, 0) ?:
+		       bpf_skb_store_bytes(skb, at, tunnel->local, 16, 0) ?:
+		       bpf_skb_store_bytes(skb, at + size, tunnel->remote, 16, 0);
+	return bpf_skb_store_bytes(skb, where, &tunnel->ttl, 1, 0) ?:
+	       bpf_skb_store_bytes(skb, at, tunnel->local, 4, 0) ?:
+	       bpf_skb_store_bytes(skb, at + size, tunnel->remote, 4, 0);
+}
+
 /* Sends the peer's keepalive back: what was inside, one hop older. */
 INLINE int reflect(struct __sk_buff *skb, const struct gre_tunnel *tunnel,
 		   const struct judgement *j)
 {
 	__u32 at = ETH_HLEN + j->strip, why;
 	struct bpf_fib_lookup fib;
-	__u8 ttl, less;
 
+	if (tunnel->flags & GRE_KEEPS)
+		/* the stack has been told the same */
+		return tunnel->flags & GRE_KEEPALIVE_ONLY ? TC_ACT_UNSPEC : drop(tunnel, GRE_RX_KEPT);
+	why = age(skb, at, j->protocol == bpf_htons(ETH_P_IPV6));
+	if (why)
+		return drop(tunnel, why);
+	if (!reflection_due(tunnel))
+		return drop(tunnel, GRE_RX_RATE);
 	if (tunnel->flags & GRE_ROUTED) {
 		why = find_way(skb, tunnel, 0, &fib);
 		if (why)
 			return drop(tunnel, why);
 	}
-
-	if (tunnel->family == 4) {
-		__u8 word[2];
-
-		if (bpf_skb_load_bytes(skb, at + 8, word, 2) || word[0] <= 1)
-			return drop(tunnel, GRE_RX_TTL);
-		less = word[0] - 1;
-		if (bpf_l3_csum_replace(skb, at + 10, bpf_htons(word[0] << 8),
-					bpf_htons(less << 8), 2) ||
-		    bpf_skb_store_bytes(skb, at + 8, &less, 1, 0))
-			return drop(tunnel, GRE_RX_ERROR);
-	} else {
-		if (bpf_skb_load_bytes(skb, at + 7, &ttl, 1) || ttl <= 1)
-			return drop(tunnel, GRE_RX_TTL);
-		less = ttl - 1;
-		if (bpf_skb_store_bytes(skb, at + 7, &less, 1, 0))
-			return drop(tunnel, GRE_RX_ERROR);
-	}
-	if (strip(skb, tunnel, j))
+	if (j->keepalive == KEEPALIVE_READDRESSED && readdress(skb, tunnel, at))
+		return drop(tunnel, GRE_RX_ERROR);
+	if (j->keepalive == KEEPALIVE_THROUGH ? turn(skb, tunnel) : strip(skb, tunnel, j))
 		return drop(tunnel, GRE_RX_ERROR);
 	COUNT(tunnel->counters, keepalives_reflected);
 	return send_out(tunnel, &fib);

@@ -39,6 +39,8 @@ enum gre_drop {
 	GRE_RX_ECN,       /* outer CE on an inner packet that is not ECN capable (RFC 6040) */
 	GRE_RX_TTL,       /* a keepalive to be reflected whose TTL is spent */
 	GRE_RX_ERROR,     /* the kernel could not remove the header */
+	GRE_RX_KEPT,      /* a keepalive that this end's own settings keep from going back */
+	GRE_RX_RATE,      /* a keepalive beyond what the peer may be expected to send */
 	GRE_DROPS,
 };
 
@@ -68,6 +70,7 @@ struct gre_state {
 	__u16 pmtu;      /* learned inside MTU, 0: none */
 	__u64 pmtu_until; /* CLOCK_MONOTONIC, ns */
 	__u64 icmp_after; /* CLOCK_MONOTONIC, ns: no "too big" message before */
+	__u64 reflect_after; /* CLOCK_MONOTONIC, ns: when the next of the peer's keepalives is expected */
 	__u64 generation; /* slot 0: counts the changes of the tables, each after it was made */
 };
 
@@ -80,6 +83,19 @@ struct gre_state {
  * leave, and gre_arrivals by which further ones they arrive.
  */
 #define GRE_ROUTED 0x08
+/* Reverse path forwarding, VRFs or an access list keep the peer's keepalives here. */
+#define GRE_KEEPS 0x10
+
+/* Whose form keepalives have, as far as it is another than Cisco's (bongsu.protocol.gre_keepalive). */
+enum gre_dialect {
+	GRE_CISCO,
+	GRE_HUAWEI,    /* outer protocol type 0x0004 */
+	GRE_MIKROTIK,  /* over IPv6, inner type 0x86dd; behind a NAT, the wrong inner destination */
+	GRE_VELOCLOUD, /* between the inside addresses, and the answer comes through the tunnel */
+};
+#define GRE_GAP_NS 10000ULL
+/* Keepalives that may be sent back at once: a peer that catches up after a stall. */
+#define GRE_REFLECT_BURST 8
 
 /* One end of a tunnel. An IPv4 address fills the first four bytes of its field. */
 struct gre_tunnel {
@@ -100,6 +116,11 @@ struct gre_tunnel {
 	__u8 device_mac[6];
 	__u8 peer_mac[6];
 	char name[16];
+	__be32 inside_local; /* of GRE_VELOCLOUD; 0: none */
+	__be32 inside_remote;
+	__u8 dialect;	   /* of the keepalives that we send */
+	__u8 peer_dialect; /* of those that the peer sends */
+	__u16 reflect_gap; /* between two that are sent back, on average; in units of GRE_GAP_NS */
 };
 
 struct gre_pair4 {

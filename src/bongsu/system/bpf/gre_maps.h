@@ -97,14 +97,13 @@ struct {
  * Tunnels that this CPU has found lately. A hash table costs some 30 ns a packet, this a tenth. What
  * was remembered in an earlier generation of the tables is looked up again.
  */
-#define RECENT 256 /* 124 bytes each: with more, they would no longer stay in the cache */
+#define RECENT 256 /* 128 bytes each: with more, they would no longer stay in the cache */
 #define KEYED_PEER 2 /* gre_pair4.keyed of an entry that was found by interface, in `local` */
 
 struct gre_memory {
 	__u64 generation;
 	struct gre_pair4 key;
 	struct gre_tunnel tunnel;
-	__u32 unused;
 };
 
 struct {

@@ -11,6 +11,7 @@
 
 #include "gre_maps.h"
 #include "gre_way.h"
+#include "keepalive.h"
 
 #define GRE_CSUM 0x8000
 #define GRE_ROUTING 0x4000
@@ -39,6 +40,8 @@ struct judgement {
 	__u8 ecn;     /* what the inner packet's becomes */
 	__u8 inner_ecn;
 	__u8 reason;
+	__u8 keepalive;      /* enum keepalive, of RX_REFLECT */
+	__u8 inner_headers; /* of an answer that came through the tunnel: those to be skipped */
 };
 
 /* RFC 6040, figure 4: the ECN field after decapsulation; 0xff drops the packet. */
@@ -122,39 +125,94 @@ INLINE bool read_inner(void *at, void *end, __u32 room, bool six, bool gso, stru
 	return six ? read_inner6(at, end, room, gso, in) : read_inner4(at, end, room, gso, in);
 }
 
-/* Inside a keepalive: GRE with protocol 0, and the tunnel's own key if it has a key at all. */
-INLINE bool keepalive_gre(__be16 *gre, void *end, const struct gre_tunnel *tunnel)
+/* Huawei's outer protocol type of a keepalive, assigned to nobody. */
+#define GRE_PROTOCOL_HUAWEI 0x0004
+
+enum keepalive {
+	KEEPALIVE_NONE,
+	KEEPALIVE_BACK,	      /* the peer's, to be sent back as it is */
+	KEEPALIVE_READDRESSED, /* the peer's, to be sent back to the peer, whatever it says */
+	KEEPALIVE_THROUGH,    /* the peer's, to be sent back through the tunnel */
+	KEEPALIVE_ANSWER,     /* ours, come back through the tunnel */
+};
+
+/* A type that stands for IP too is a keepalive's only where no IP header follows. */
+INLINE bool keepalive_rest(__u32 bytes)
 {
-	if ((void *)(gre + 2) > end || gre[1])
-		return false;
-	if (!gre[0])
-		return true;
-	if (gre[0] != bpf_htons(GRE_KEY) || !(tunnel->flags & GRE_KEYED))
-		return false;
-	return (void *)(gre + 4) <= end && *(__be32 *)(gre + 2) == tunnel->key;
+	return !bytes || bytes == KA_NONCE_BYTES;
+}
+
+/*
+ * Inside a keepalive: GRE with protocol 0, or `mark`, and the tunnel's own key if it has a key at
+ * all. `room` bytes of packet are left for it; 0 if it is none, else the length of its header.
+ */
+INLINE __u32 keepalive_gre(__be16 *gre, void *end, __u32 room, __be16 mark,
+			   const struct gre_tunnel *tunnel)
+{
+	__u32 header = 4;
+
+	if ((void *)(gre + 2) > end)
+		return 0;
+	if (gre[0]) {
+		if (gre[0] != bpf_htons(GRE_KEY) || !(tunnel->flags & GRE_KEYED) ||
+		    (void *)(gre + 4) > end || *(__be32 *)(gre + 2) != tunnel->key)
+			return 0;
+		header = 8;
+	}
+	if (room < header)
+		return 0;
+	if (gre[1] && (gre[1] != mark || !keepalive_rest(room - header)))
+		return 0;
+	return header;
 }
 
 /*
  * Cisco's keepalive: the peer packs the answer it wants into a GRE packet, so that it comes back
  * without our knowing. Only the answer to the tunnel's own peer, from our own end, is sent.
+ * `length` is the inner packet's; `*header` becomes that of all its headers.
  */
-INLINE bool keepalive4(void *at, void *end, const struct gre_tunnel *tunnel)
+INLINE int keepalive4(void *at, void *end, __u32 length, const struct gre_tunnel *tunnel,
+		      __u32 *header)
 {
 	struct iphdr *ip = at;
+	__u32 gre;
 
-	return tunnel->family == 4 && (void *)(ip + 1) <= end && ip->ihl == 5 &&
-	       ip->protocol == IPPROTO_GRE && !(ip->frag_off & bpf_htons(FRAGMENT_BITS)) &&
-	       ip->saddr == *(__be32 *)tunnel->local && ip->daddr == *(__be32 *)tunnel->remote &&
-	       sum_ip(ip) == 0xffff && keepalive_gre((void *)(ip + 1), end, tunnel);
+	if ((void *)(ip + 1) > end || ip->ihl != 5 || ip->protocol != IPPROTO_GRE ||
+	    ip->frag_off & bpf_htons(FRAGMENT_BITS) || sum_ip(ip) != 0xffff)
+		return KEEPALIVE_NONE;
+	gre = keepalive_gre((void *)(ip + 1), end, length - sizeof(*ip), 0, tunnel);
+	if (!gre)
+		return KEEPALIVE_NONE;
+	*header = sizeof(*ip) + gre;
+	if (tunnel->family == 4 && ip->saddr == *(__be32 *)tunnel->local) {
+		if (ip->daddr == *(__be32 *)tunnel->remote)
+			return KEEPALIVE_BACK;
+		if (tunnel->peer_dialect == GRE_MIKROTIK)
+			return KEEPALIVE_READDRESSED;
+	}
+	if (!tunnel->inside_local)
+		return KEEPALIVE_NONE;
+	if (tunnel->peer_dialect == GRE_VELOCLOUD && ip->saddr == tunnel->inside_local &&
+	    ip->daddr == tunnel->inside_remote)
+		return KEEPALIVE_THROUGH;
+	if (tunnel->dialect == GRE_VELOCLOUD && ip->saddr == tunnel->inside_remote &&
+	    ip->daddr == tunnel->inside_local)
+		return KEEPALIVE_ANSWER;
+	return KEEPALIVE_NONE;
 }
 
-INLINE bool keepalive6(void *at, void *end, const struct gre_tunnel *tunnel)
+INLINE int keepalive6(void *at, void *end, __u32 length, const struct gre_tunnel *tunnel)
 {
+	__be16 mark = tunnel->peer_dialect == GRE_MIKROTIK ? bpf_htons(ETH_P_IPV6) : 0;
 	struct ipv6hdr *ip = at;
 
-	return tunnel->family == 6 && (void *)(ip + 1) <= end && ip->nexthdr == IPPROTO_GRE &&
-	       same16(&ip->saddr, tunnel->local) && same16(&ip->daddr, tunnel->remote) &&
-	       keepalive_gre((void *)(ip + 1), end, tunnel);
+	if (tunnel->family != 6 || (void *)(ip + 1) > end || ip->nexthdr != IPPROTO_GRE ||
+	    !same16(&ip->saddr, tunnel->local) ||
+	    !keepalive_gre((void *)(ip + 1), end, length - sizeof(*ip), mark, tunnel))
+		return KEEPALIVE_NONE;
+	if (same16(&ip->daddr, tunnel->remote))
+		return KEEPALIVE_BACK;
+	return mark ? KEEPALIVE_READDRESSED : KEEPALIVE_NONE;
 }
 
 #define REFUSE(why)                  \
@@ -174,6 +232,7 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 	struct gre_tunnel *tunnel = j->tunnel;
 	struct gre_state *now = state(tunnel);
 	struct inner in = {};
+	bool huawei;
 	void *at;
 
 	if (!now)
@@ -189,20 +248,31 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 	at = gre + header;
 	room -= header;
 	j->strip += header;
-	if (!protocol) {
+	if (!protocol || (tunnel->dialect == GRE_MIKROTIK && tunnel->family == 6 &&
+			  protocol == bpf_htons(ETH_P_IPV6) && keepalive_rest(room))) {
 		j->length = room;
 		return RX_ANSWER;
 	}
-	j->protocol = protocol;
-	if (protocol == bpf_htons(ETH_P_IP)) {
+	huawei = tunnel->peer_dialect == GRE_HUAWEI && protocol == bpf_htons(GRE_PROTOCOL_HUAWEI);
+	j->protocol = huawei ? bpf_htons(ETH_P_IP) : protocol;
+	if (j->protocol == bpf_htons(ETH_P_IP)) {
 		if (!read_inner4(at, end, room, gso, &in))
 			REFUSE(GRE_RX_MALFORMED);
-		if (keepalive4(at, end, tunnel))
+		j->keepalive = keepalive4(at, end, in.length, tunnel, &header);
+		if (j->keepalive == KEEPALIVE_ANSWER) {
+			j->length = in.length - header;
+			j->inner_headers = header;
+			return RX_ANSWER;
+		}
+		if (j->keepalive)
 			return RX_REFLECT;
+		if (huawei)
+			REFUSE(GRE_RX_PROTOCOL);
 	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
 		if (!read_inner6(at, end, room, gso, &in))
 			REFUSE(GRE_RX_MALFORMED);
-		if (keepalive6(at, end, tunnel))
+		j->keepalive = keepalive6(at, end, in.length, tunnel);
+		if (j->keepalive)
 			return RX_REFLECT;
 	} else {
 		REFUSE(GRE_RX_PROTOCOL);

@@ -21,6 +21,8 @@ DROPS: Final = (
     "rx_ecn",
     "rx_ttl",
     "rx_error",
+    "rx_kept",
+    "rx_rate",
 )
 """enum gre_drop, in order, in lower case."""
 
@@ -29,6 +31,12 @@ KEYED: Final = 0x01
 INHERIT_TOS: Final = 0x02
 KEEPALIVE_ONLY: Final = 0x04
 ROUTED: Final = 0x08
+KEEPS: Final = 0x10
+
+DIALECTS: Final = {"huawei": 1, "mikrotik": 2, "velocloud": 3}
+"""enum gre_dialect, of those that differ from Cisco's."""
+GAP_NS: Final = 10_000
+REFLECT_BURST: Final = 8
 
 COUNTERS: Final = np.dtype(
     [
@@ -54,6 +62,7 @@ STATE: Final = np.dtype(
         ("pmtu", "u2"),
         ("pmtu_until", "u8"),
         ("icmp_after", "u8"),
+        ("reflect_after", "u8"),
         ("generation", "u8"),
     ]
 )
@@ -77,6 +86,11 @@ TUNNEL: Final = np.dtype(
         ("device_mac", "V6"),
         ("peer_mac", "V6"),
         ("name", "S16"),
+        ("inside_local", "V4"),
+        ("inside_remote", "V4"),
+        ("dialect", "u1"),
+        ("peer_dialect", "u1"),
+        ("reflect_gap", "u2"),
     ]
 )
 

@@ -7,18 +7,17 @@ kernel's driver.
 """
 
 import time
-from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
 
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
-from bongsu.system.gre import links, offload
+from bongsu.system.gre import links, offload, reflection
 from bongsu.system.gre.base import GreError, Seat, TunnelCounters
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
-from bongsu.system.gre.way import Pair, recursive
+from bongsu.system.gre.way import pair_of, recursive
 from bongsu.system.keepalive.memory import Memory
 from bongsu.system.rtnl import Rtnl
 
@@ -131,6 +130,10 @@ class EbpfBackend:
             if int(record["slot"]) in more
         }
         return recursive(self._kernel, found, self._plane.devices())
+
+    def reaches(self, name: str) -> bool:
+        """See GreBackend."""
+        return self._plane.reaches(self._kernel, self._record(name))
 
     def counters(self) -> dict[str, TunnelCounters]:
         """See GreBackend."""
@@ -250,13 +253,6 @@ def underlays_of(kernel: Rtnl, plan: TunnelPlan) -> list[Link]:
     return found
 
 
-def pair_of(record: np.void) -> Pair:
-    """The outer addresses of a tunnel, ours first."""
-    size = 16 if record["family"] == 6 else 4
-    local, remote = (ip_address(record[name].tobytes()[:size]) for name in ("local", "remote"))
-    return local, remote
-
-
 def record_of(plan: TunnelPlan, underlays: list[Link], underlay_mtu: int | None = None) -> Any:
     """The plan as the data plane has it (layout.TUNNEL); slot and interfaces are yet to fill in.
 
@@ -281,4 +277,5 @@ def record_of(plan: TunnelPlan, underlays: list[Link], underlay_mtu: int | None 
         record["tos"] = plan.tos
     if plan.other_underlays:
         record["flags"] |= layout.ROUTED
+    reflection.describe(record, plan)
     return record

@@ -1,0 +1,36 @@
+"""What the data plane has to know of a tunnel's keepalives to tell them from data and send them back."""
+
+from typing import Any
+
+import numpy as np
+
+from bongsu.model.tunnel import Keepalive
+from bongsu.plan.reflection import reflects
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.system.bpf import layout
+
+GENEROUS = 4
+"""Times the peer's planned rate: it may send in bursts, and be set up anew at any time."""
+SLOWEST_NS = 100_000_000
+"""Between two that are sent back, whatever the peer is planned to send: ten a second."""
+
+
+def describe(record: Any, plan: TunnelPlan) -> None:
+    """Fills in the fields of layout.TUNNEL that are about keepalives."""
+    if not reflects(plan):
+        record["flags"] |= layout.KEEPS
+    record["dialect"] = _dialect(plan.keepalive)
+    record["peer_dialect"] = _dialect(plan.peer_keepalive)
+    gap = SLOWEST_NS
+    if plan.peer_keepalive is not None:
+        gap = min(gap, plan.peer_keepalive.interval_ns // GENEROUS)
+    record["reflect_gap"] = gap // layout.GAP_NS
+    own = [each.ip for each in plan.addresses if each.version == 4]
+    peer = [each for each in plan.peer_addresses if each.version == 4]
+    if own and peer:
+        record["inside_local"] = np.void(own[0].packed)
+        record["inside_remote"] = np.void(peer[0].packed)
+
+
+def _dialect(keepalive: Keepalive | None) -> int:
+    return layout.DIALECTS.get(keepalive.dialect.value, 0) if keepalive else 0
