@@ -17,7 +17,7 @@ from bongsu.agent.keepalive_status import describe, refusals
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.protocol.gre_keepalive import Ends, gre_payload
 from bongsu.system.gre.base import Seat
-from bongsu.system.keepalive.engine import Change, KeepaliveEngine
+from bongsu.system.keepalive.engine import Change, DebugLine, KeepaliveEngine
 from bongsu.system.keepalive.memory import Memory
 from bongsu.system.keepalive.session import Session
 
@@ -47,6 +47,7 @@ class KeepaliveShell:
         self._unapplied: set[str] = set()
         """Lines that the system refused to set, for `retry`."""
         self._applier: asyncio.Task[None] | None = None
+        self._debug = False
 
     def set_tunnels(
         self, tunnels: Iterable[TunnelPlan], memory: Memory, seats: Mapping[str, Seat]
@@ -103,6 +104,21 @@ class KeepaliveShell:
         """Packets that were no reply of ours, by reason, of all sessions."""
         return refusals(self._engine, list(self._names)) if self._engine is not None else {}
 
+    def debug(self, on: bool) -> None:
+        """Keep a line for each keepalive sent and answered, or stop doing so."""
+        self._debug = on
+        if self._engine is not None:
+            self._engine.debug(on)
+
+    def debug_lines(self, since: int) -> list[tuple[DebugLine, TunnelPlan]]:
+        """Lines after the one numbered `since`, oldest first, each with its tunnel."""
+        if self._engine is None:
+            return []
+        return [
+            (each, self._watched[self._names[each.slot]].plan)
+            for each in self._engine.debug_lines(since)
+        ]
+
     def retry(self) -> None:
         """Try again what the system refused; to be called about once a second."""
         for name in self._unapplied:
@@ -113,6 +129,7 @@ class KeepaliveShell:
         if self._engine is not None:
             return
         self._engine = KeepaliveEngine(memory)
+        self._engine.debug(self._debug)
         asyncio.get_running_loop().add_reader(self._engine.fileno(), self._read)
 
     def _add(self, plan: TunnelPlan, slot: int, session: Session, applied: bool, up: bool) -> None:

@@ -28,7 +28,7 @@ class AgentClient:
         self.timeout_s = timeout_s
 
     def call(self, request: str, **arguments: Any) -> Any:
-        """The result of `status`, `counters`, `events`, `apply` or `stop`.
+        """The result of `status`, `counters`, `events`, `keepalive_debug`, `apply` or `stop`.
 
         Raises AgentError; its kind is `unreachable` when nobody answers.
         """

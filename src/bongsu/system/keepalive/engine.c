@@ -83,6 +83,7 @@ static void failed(void *context, const struct ka_action *action, int error)
 static void act(struct ka_engine *engine, const struct ka_action *actions, uint32_t count)
 {
 	const struct ka_config *config;
+	const uint8_t *inner;
 
 	for (uint32_t i = 0; i < count; i++) {
 		if (actions[i].what != KA_SEND) {
@@ -90,34 +91,61 @@ static void act(struct ka_engine *engine, const struct ka_action *actions, uint3
 			continue;
 		}
 		config = &engine->machine.timers[actions[i].slot].config;
+		inner = config->payload + config->inner;
 		ka_wire_put(&engine->wire, config, &actions[i]);
 		if (engine->debug)
 			note(engine, &(struct ka_line){
 				.at = actions[i].at, .slot = actions[i].slot,
 				.event = KA_LINE_SENT, .counter = actions[i].counter,
 				.length = (uint16_t)(config->length - config->inner),
-				.ttl = (uint8_t)config->ttl });
+				.ttl = inner[inner[0] >> 4 == 4 ? 8 : 7] });
 	}
 }
 
-static bool hear(struct ka_engine *engine)
+/* Under the lock: a reply has been counted for a session. */
+static void replied(struct ka_engine *engine, uint32_t slot, uint64_t at, uint64_t rtt,
+		    uint16_t length, uint8_t ttl)
 {
 	struct ka_action action;
+
+	if (engine->debug)
+		note(engine, &(struct ka_line){ .at = at, .rtt = rtt, .slot = slot,
+						.event = KA_LINE_REPLY, .length = length,
+						.ttl = ttl });
+	act(engine, &action, ka_machine_reply(&engine->machine, slot, ka_now(), &action));
+}
+
+/* What the kernel tells of replies; whether there is more. */
+static bool hear(struct ka_engine *engine)
+{
 	struct ka_notice notice;
 	uint32_t left = NOTICES;
 
 	pthread_mutex_lock(&engine->lock);
 	while (left && ka_notices_next(&engine->notices, &notice)) {
 		left--;
-		if (notice.slot >= engine->machine.slots)
-			continue;
-		if (engine->debug)
-			note(engine, &(struct ka_line){
-				.at = notice.at, .rtt = notice.rtt, .slot = notice.slot,
-				.event = KA_LINE_REPLY, .length = notice.length,
-				.ttl = notice.ttl });
-		act(engine, &action,
-		    ka_machine_reply(&engine->machine, notice.slot, ka_now(), &action));
+		if (notice.slot < engine->machine.slots)
+			replied(engine, notice.slot, notice.at, notice.rtt, notice.length,
+				notice.ttl);
+	}
+	pthread_mutex_unlock(&engine->lock);
+	return !left;
+}
+
+/* Replies that the stack delivers; whether there are more. */
+static bool listen_to(struct ka_engine *engine, int fd)
+{
+	uint32_t left = NOTICES;
+	struct ka_heard heard;
+	bool taken;
+
+	if (fd < 0)
+		return false;
+	pthread_mutex_lock(&engine->lock);
+	while (left && ka_ear_read(&engine->ear, fd, &engine->machine, ka_now(), &heard, &taken)) {
+		left--;
+		if (taken)
+			replied(engine, heard.slot, ka_now(), heard.rtt, heard.length, heard.ttl);
 	}
 	pthread_mutex_unlock(&engine->lock);
 	return !left;
@@ -199,6 +227,8 @@ static void *work(void *context)
 			return NULL;
 		do {
 			more = hear(engine);
+			more |= listen_to(engine, __atomic_load_n(&engine->ear.fd4, __ATOMIC_ACQUIRE));
+			more |= listen_to(engine, __atomic_load_n(&engine->ear.fd6, __ATOMIC_ACQUIRE));
 			more |= step(engine);
 		} while (more && __atomic_load_n(&engine->running, __ATOMIC_ACQUIRE));
 	}
@@ -255,6 +285,7 @@ int ka_new(struct ka_engine **made, struct ka_session *records, struct gre_state
 		return -ENOMEM;
 	engine->notices.fd = engine->wire.send4 = engine->wire.send6 = -1;
 	engine->poll = engine->timer = engine->stop = engine->changed = -1;
+	ka_ear_init(&engine->ear);
 	failed = prepare(engine);
 	if (!failed)
 		failed = ka_machine_init(&engine->machine, records, states, slots);
@@ -336,6 +367,7 @@ void ka_free(struct ka_engine *engine)
 		__atomic_store_n(&engine->machine.records[engine->machine.heap[i]].mode, KA_OFF,
 				 __ATOMIC_RELEASE);
 	ka_wire_close(&engine->wire);
+	ka_ear_close(&engine->ear);
 	ka_notices_close(&engine->notices);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
@@ -345,12 +377,32 @@ void ka_free(struct ka_engine *engine)
 	free(engine);
 }
 
+/* Under the lock: listens for a session's replies, in the caller's network namespace. */
+static int expect(struct ka_engine *engine, uint32_t slot)
+{
+	const struct ka_config *config = &engine->machine.timers[slot].config;
+	uint32_t family = config->payload[config->inner] >> 4;
+	bool first = (family == 4 ? engine->ear.fd4 : engine->ear.fd6) < 0;
+	int fd = ka_ear_open(&engine->ear, family);
+
+	if (fd >= 0 && first)
+		watch(engine, fd);
+	if (fd >= 0)
+		ka_ear_enter(&engine->ear, &engine->machine, slot);
+	return fd < 0 ? fd : 0;
+}
+
 int ka_add(struct ka_engine *engine, const struct ka_config *config)
 {
 	int failed;
 
 	pthread_mutex_lock(&engine->lock);
 	failed = ka_machine_add(&engine->machine, config, ka_now());
+	if (!failed && config->mode == KA_SOCKET) {
+		failed = expect(engine, config->slot);
+		if (failed)
+			ka_machine_remove(&engine->machine, config->slot);
+	}
 	if (!failed && engine->debug)
 		engine->machine.records[config->slot].flags |= KA_DEBUG;
 	pthread_mutex_unlock(&engine->lock);
@@ -365,6 +417,8 @@ int ka_remove(struct ka_engine *engine, uint32_t slot)
 
 	pthread_mutex_lock(&engine->lock);
 	failed = ka_machine_remove(&engine->machine, slot);
+	if (!failed && engine->machine.timers[slot].config.mode == KA_SOCKET)
+		ka_ear_leave(&engine->ear, &engine->machine, slot);
 	pthread_mutex_unlock(&engine->lock);
 	return failed;
 }
@@ -420,6 +474,9 @@ uint32_t ka_lines(struct ka_engine *engine, uint64_t since, struct ka_line *out,
 	pthread_mutex_lock(&engine->lock);
 	last = engine->lines_put;
 	first = last > KA_LINES ? last - KA_LINES : 0;
+	/* of an engine before this one */
+	if (since > last)
+		since = 0;
 	for (since = since > first ? since : first; since < last && count < room; since++)
 		out[count++] = engine->lines[since % KA_LINES];
 	pthread_mutex_unlock(&engine->lock);

@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "notices.h"
+#include "receive.h"
 #include "session.h"
 #include "wire.h"
 
@@ -53,6 +54,7 @@ struct ka_engine {
 	struct ka_machine machine;
 	struct ka_wire wire;
 	struct ka_notices notices;
+	struct ka_ear ear;
 	int poll, timer, stop, changed;
 	uint32_t running, debug, fifo, overflowed;
 	uint64_t changes_put, changes_taken, lines_put;
