@@ -27,8 +27,6 @@ class Delay:
     """There and back between two nodes."""
 
     least_ms: float
-    jitter_ms: float
-    """What may come on top of it."""
     words: str
     """Where that is known from."""
 
@@ -41,46 +39,46 @@ class Delays:
         self._nodes = network.nodes
         self._links = _links(network)
         self._longest_ms = sum(
-            link.delay_ms + link.jitter_ms for links in self._links.values() for _to, link in links
+            link.delay_ms for links in self._links.values() for _to, link in links
         )
-        self._searched: dict[_Place, dict[_Place, tuple[float, float]]] = {}
+        """There and back over all links of the lab, more than which no path takes."""
+        self._searched: dict[_Place, dict[_Place, float]] = {}
 
     def between(self, one: str, other: str, *, if_above_ms: float) -> Delay | None:
-        """The stricter of the bounds; None if neither can reach `if_above_ms`, or nothing is known."""
+        """The stricter of the bounds; None if neither reaches `if_above_ms`, or nothing is known."""
         found = []
         here, there = self._nodes[one].location, self._nodes[other].location
         if here is not None and there is not None:
             kilometres = distance_km(here, there)
             light = 2 * kilometres / LIGHT_KM_PER_MS
             words = f"light takes for {kilometres:,.0f} km there and back".replace(",", " ")
-            found.append(Delay(light, 0.0, words))
-        # The longest path that there can be: most networks need no search.
+            found.append(Delay(light, words))
+        # Most networks need no search.
         if self._longest_ms >= if_above_ms:
             start, end = sorted((("node", one), ("node", other)), key=self._few_links)
             lab = self._from(start).get(end)
             if lab is not None:
-                found.append(Delay(2 * lab[0], 2 * lab[1], "the lab's links take there and back"))
-        found = [delay for delay in found if delay.least_ms + delay.jitter_ms >= if_above_ms]
+                found.append(Delay(2 * lab, "the lab's links take there and back"))
+        found = [delay for delay in found if delay.least_ms >= if_above_ms]
         return max(found, key=lambda delay: delay.least_ms, default=None)
 
     def _few_links(self, place: _Place) -> int:
         return -len(self._links.get(place, ()))
 
-    def _from(self, start: _Place) -> dict[_Place, tuple[float, float]]:
-        """Dijkstra's shortest paths: delay and the same path's jitter, one way, in milliseconds."""
+    def _from(self, start: _Place) -> dict[_Place, float]:
+        """Dijkstra's shortest paths, one way, in milliseconds."""
         if start in self._searched:
             return self._searched[start]
-        done: dict[_Place, tuple[float, float]] = {}
-        waiting: list[tuple[float, float, _Place]] = [(0.0, 0.0, start)]
+        done: dict[_Place, float] = {}
+        waiting = [(0.0, start)]
         while waiting:
-            delay, jitter, place = heapq.heappop(waiting)
+            delay, place = heapq.heappop(waiting)
             if place in done:
                 continue
-            done[place] = delay, jitter
+            done[place] = delay
             for to, link in self._links.get(place, ()):
                 if to not in done:
-                    way = (delay + link.delay_ms, jitter + link.jitter_ms, to)
-                    heapq.heappush(waiting, way)
+                    heapq.heappush(waiting, (delay + link.delay_ms, to))
         self._searched[start] = done
         return done
 

@@ -1,33 +1,54 @@
-"""GRE013: a keepalive is given up before its answer can be back."""
+"""GRE013: a keepalive that is faster than the path."""
 
 from collections.abc import Iterator
 
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
-from bongsu.checks.watch import duration
+from bongsu.checks.watch import Watch, duration
+from bongsu.model.node import Platform
+
+REMEMBERED = 32
+"""Requests of ours that an answer may belong to: five bits of the identification say which."""
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Interval times retries against the least that the path takes there and back."""
+    """Intervals against the least that the path takes there and back.
+
+    Once answers come, they come as often as requests are sent, whatever the path takes: only the first
+    has to be there before the counter is at its limit.
+    """
     told = set()
     for watch in scene.watches:
         if watch.path in told or watch.own.multipoint:
             continue
-        given = watch.detection_ms
-        delay = scene.delays.between(watch.sender, watch.far, if_above_ms=given)
+        limits: list[float] = [watch.detection_ms]
+        if watch.platform is Platform.LINUX:
+            limits.append(_forgotten_ms(watch))
+        delay = scene.delays.between(watch.sender, watch.far, if_above_ms=min(limits))
         if delay is None:
             continue
         told.add(watch.path)
-        certain = delay.least_ms >= given
-        needed = duration(delay.least_ms)
-        if not certain:
-            needed += f" and up to {duration(delay.jitter_ms)} more"
+        never = watch.platform is Platform.LINUX and delay.least_ms >= _forgotten_ms(watch)
+        needed = f"takes {duration(delay.least_ms)}, that is what {delay.words}"
+        if never:
+            words = (
+                f"{watch.tunnel} is up/down for ever: an answer {needed}, and by then {REMEMBERED} "
+                "younger requests are under way and its own is forgotten"
+            )
+        else:
+            words = (
+                f"{watch.tunnel} is called dead at every start, {duration(watch.detection_ms)} after "
+                f"the first request: an answer {needed}"
+            )
         yield Finding(
             "GRE013",
-            Severity.ERROR if certain else Severity.WARNING,
+            Severity.ERROR if never else Severity.WARNING,
             watch.path,
-            f"{watch.tunnel} is called dead {duration(given)} after the last answer, and an answer "
-            + ("takes " if certain else "may take ")
-            + f"{needed}: that is what {delay.words}",
-            f"interval times retries above {duration(2 * (delay.least_ms + delay.jitter_ms))}",
+            words,
+            f"interval times retries of {duration(2 * delay.least_ms)} or more"
+            + (f", and an interval above {duration(delay.least_ms / REMEMBERED)}" if never else ""),
         )
+
+
+def _forgotten_ms(watch: Watch) -> float:
+    return REMEMBERED * watch.keepalive.interval_ns / 1e6
