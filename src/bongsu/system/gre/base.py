@@ -105,6 +105,12 @@ class GreBackend(Protocol):
         """
         ...
 
+    def reaches(self, name: str) -> bool:
+        """Whether a way leads to the peer now, and into no tunnel of this node. While the tunnel is
+        held, routes by it do not count. Errors: GreError without such a tunnel.
+        """
+        ...
+
     def counters(self) -> dict[str, TunnelCounters]:
         """Of every tunnel, by name."""
         ...

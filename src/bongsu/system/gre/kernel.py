@@ -24,10 +24,10 @@ from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
 from bongsu.system.gre import links
 from bongsu.system.gre.base import GreError, Seat, TunnelCounters
-from bongsu.system.gre.ebpf import pair_of, record_of, underlays_of
+from bongsu.system.gre.ebpf import record_of, underlays_of
 from bongsu.system.gre.links import Link
 from bongsu.system.gre.plane import Plane
-from bongsu.system.gre.way import recursive, ways
+from bongsu.system.gre.way import pair_of, recursive, ways
 from bongsu.system.keepalive.memory import Memory
 from bongsu.system.rtnl import Rtnl, RtnlError
 
@@ -164,6 +164,11 @@ class KernelBackend:
         kept = {n: into for n, into in self._recursive.items() if n in routed and n not in asked}
         self._recursive = kept | there
         return dict(self._recursive)
+
+    @_told
+    def reaches(self, name: str) -> bool:
+        """See GreBackend."""
+        return self._plane.reaches(self._kernel, self._record(name))
 
     @_told
     def line(self, name: str) -> bool:

@@ -16,7 +16,7 @@ from bongsu.system.bpf import attach, layout, libbpf
 from bongsu.system.bpf.libbpf import BpfError
 from bongsu.system.bpf.maps import Map
 from bongsu.system.bpf.objects import Object, Program, compiled
-from bongsu.system.gre import links
+from bongsu.system.gre import links, way
 from bongsu.system.gre.base import GreError, Seat, TunnelCounters
 from bongsu.system.gre.links import Link
 from bongsu.system.keepalive.memory import Memory
@@ -258,6 +258,12 @@ class Plane:
             )
             for name, record in records.items()
         }
+
+    def reaches(self, kernel: Rtnl, record: np.void) -> bool:
+        """Whether a way leads to the tunnel's peer, and into no tunnel."""
+        routed = record["flags"] & layout.ROUTED
+        (found,) = way.ways(kernel, [way.pair_of(record)], None if routed else record["underlay"])
+        return found is not None and found.index not in self.devices()
 
     def turned_back(self) -> npt.NDArray[np.uint64]:
         """Packets by slot whose way led into a tunnel, so far."""

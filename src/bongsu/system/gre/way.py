@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
 
 from bongsu.model.base import Address
 from bongsu.system import rtnl
@@ -55,6 +57,13 @@ def recursive(
     """
     found = zip(pairs, ways(kernel, list(pairs.values())), strict=True)
     return {name: devices[way.index] for name, way in found if way and way.index in devices}
+
+
+def pair_of(record: Any) -> Pair:
+    """The outer addresses of a tunnel (layout.TUNNEL), ours first."""
+    size = 16 if record["family"] == 6 else 4
+    local, remote = (ip_address(record[name].tobytes()[:size]) for name in ("local", "remote"))
+    return local, remote
 
 
 def _request(source: Address, target: Address, by: int | None) -> Request:
