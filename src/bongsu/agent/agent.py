@@ -27,6 +27,7 @@ from bongsu.agent.apply import Applier, ApplyError
 from bongsu.agent.control import ControlServer, RequestError
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.agent.recursion import RecursionGuard
 from bongsu.agent.sessions import SessionWatch
 from bongsu.agent.status import Status
 from bongsu.agent.supervisor import Supervisor
@@ -86,6 +87,7 @@ class Agent:
             self._applier, self._bird, self._supervisor, self._keepalive, self._worker
         )
         self._watch = SessionWatch(self.events)
+        self._recursion = RecursionGuard(self.events)
         self._applying = asyncio.Lock()
         self._stopping = self._hung_up = False
         self._wake = asyncio.Event()
@@ -185,6 +187,11 @@ class Agent:
         except Exception as error:
             self._failed("sessions", error)
         self._keepalive.retry()
+        try:
+            await self._recursion.look(backend, self._worker)
+            self._failing.pop("recursion", None)
+        except Exception as error:
+            self._failed("recursion", error)
         try:
             changed = await loop.run_in_executor(self._worker, backend.refresh)
             self._failing.pop("path-mtu", None)
