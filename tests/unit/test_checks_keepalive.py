@@ -277,6 +277,9 @@ def test_what_waits_to_take_over_at_the_blind_end_is_told() -> None:
     """
     finding = only(of_pair(policies + tunnel("b: {keepalive: false}")), "GRE003")
     assert "what policy 1 takes into it, and what should take over never does" in finding.message
+    policies = "nodes: {b: {policies: [{to: 172.16.1.0/24, via: [tunnel0]}]}}\n"
+    finding = only(of_pair(policies + tunnel("b: {keepalive: false}")), "GRE003")
+    assert finding.message.endswith("172.16.1.0/24 into it")
 
 
 def star(spokes: int, **hub_end: str) -> dict[str, Any]:
@@ -393,6 +396,14 @@ def test_the_shortest_path_through_the_lab_counts() -> None:
     assert of_pair(AROUND.replace("LAST", "4")) == []
     finding = only(of_pair(AROUND.replace("LAST", "40")), "GRE013")
     assert "takes 86 ms" in finding.message
+
+
+def test_a_tunnel_keeps_to_the_wire_of_its_underlay() -> None:
+    """Also where another way round is shorter; one that speaks from a loopback takes that."""
+    change = values_of(AROUND.replace("LAST", "4"))
+    pinned = values_of(tunnel("a: {interface: gi0-0}, b: {interface: gi0-0}"))
+    found = check_values(merged(merged(values_of(PAIR), change), pinned))
+    assert "takes 200 ms" in only(found, "GRE013").message
 
 
 def test_the_lab_s_internet_is_a_path_too() -> None:

@@ -8,7 +8,7 @@ import pytest
 from bongsu.model.ipsec import Ipsec, Protection
 from bongsu.model.node import Platform
 from bongsu.model.tunnel import Keepalive
-from bongsu.plan.prediction import Outcome, Secrecy, predict_keepalive
+from bongsu.plan.prediction import Outcome, Secrecy, Speech, predict_keepalive
 from bongsu.plan.reflection import Obstacle
 from bongsu.plan.tunnel import TunnelPlan
 
@@ -106,3 +106,32 @@ def test_on_multipoint_nothing_is_sent_and_nothing_goes_down() -> None:
     prediction = predict_keepalive(sender, far)
     assert prediction.outcome is Outcome.NO_EFFECT
     assert prediction.reasons == (Obstacle.MULTIPOINT,)
+
+
+def over_ipv6(own: str, **changes: Any) -> TunnelPlan:
+    local, remote = ip_address("fd00::1"), ip_address("fd00::2")
+    local, remote = (local, remote) if own == "a" else (remote, local)
+    return end(own, local=local, remote=remote, **changes)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "version", "reasons"),
+    [
+        ("cisco", 4, ()),
+        ("mikrotik", 4, ()),
+        ("hpe", 4, ()),
+        ("huawei", 4, (Speech.FOREIGN,)),
+        ("velocloud", 4, (Speech.UNHEARD,)),
+        # Huawei's other protocol type is IPv4's alone.
+        ("huawei", 6, (Speech.UNHEARD,)),
+        ("cisco", 6, (Speech.UNHEARD,)),
+    ],
+)
+def test_what_an_ios_sends_back(dialect: str, version: int, reasons: tuple[Speech, ...]) -> None:
+    make = end if version == 4 else over_ipv6
+    sender, far = make("b", keepalive={"dialect": dialect}), make("a")
+    prediction = predict_keepalive(sender, far, Platform.IOS)
+    assert prediction.reasons == reasons
+    outcome = {(): Outcome.WORKS, (Speech.FOREIGN,): Outcome.DOWN}.get(reasons, Outcome.UNKNOWN)
+    assert prediction.outcome is outcome
+    assert predict_keepalive(sender, far).works, "a node of ours answers all of them"

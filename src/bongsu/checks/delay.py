@@ -12,6 +12,7 @@ from typing import TypeAlias
 from bongsu.model.lab import Impairment
 from bongsu.model.network import Network
 from bongsu.model.node import Location
+from bongsu.plan.tunnel import TunnelPlan
 
 EARTH_KM = 6371.0
 """Mean radius (IUGG)."""
@@ -32,22 +33,30 @@ class Delay:
 
 
 class Delays:
-    """Answers for pairs of nodes. Of a pair the lab's paths are searched for from the one that has
+    """Answers for tunnels. Between two nodes the lab's paths are searched for from the one that has
     more links, and from that once: a star is searched once in all."""
 
     def __init__(self, network: Network) -> None:
         self._nodes = network.nodes
         self._links = _links(network)
+        wires = network.lab.wires if network.lab is not None else []
+        self._wires = {frozenset((wire.a, wire.b)): wire for wire in wires}
         self._longest_ms = sum(
             link.delay_ms for links in self._links.values() for _to, link in links
         )
         """There and back over all links of the lab, more than which no path takes."""
         self._searched: dict[_Place, dict[_Place, float]] = {}
 
-    def between(self, one: str, other: str, *, if_above_ms: float) -> Delay | None:
-        """The stricter of the bounds; None if neither reaches `if_above_ms`, or nothing is known."""
+    def of(
+        self, own: TunnelPlan, node: str, other: TunnelPlan, *, if_above_ms: float
+    ) -> Delay | None:
+        """A tunnel from end to end: the stricter of the bounds.
+
+        None if neither reaches `if_above_ms`, or nothing is known.
+        """
+        one, far = node, own.peer
         found = []
-        here, there = self._nodes[one].location, self._nodes[other].location
+        here, there = self._nodes[one].location, self._nodes[far].location
         if here is not None and there is not None:
             kilometres = distance_km(here, there)
             light = 2 * kilometres / LIGHT_KM_PER_MS
@@ -55,12 +64,19 @@ class Delays:
             found.append(Delay(light, words))
         # Most networks need no search.
         if self._longest_ms >= if_above_ms:
-            start, end = sorted((("node", one), ("node", other)), key=self._few_links)
-            lab = self._from(start).get(end)
+            # A tunnel that speaks from a loopback goes where routing says, any other by its underlay.
+            pinned = not own.other_underlays and not other.other_underlays
+            ends = (f"{one}/{own.underlay}", f"{far}/{other.underlay}")
+            wire = self._wires.get(frozenset(ends)) if pinned else None
+            lab = self._shortest(one, far) if wire is None else wire.delay_ms
             if lab is not None:
                 found.append(Delay(2 * lab, "the lab's links take there and back"))
         found = [delay for delay in found if delay.least_ms >= if_above_ms]
         return max(found, key=lambda delay: delay.least_ms, default=None)
+
+    def _shortest(self, one: str, other: str) -> float | None:
+        start, end = sorted((("node", one), ("node", other)), key=self._few_links)
+        return self._from(start).get(end)
 
     def _few_links(self, place: _Place) -> int:
         return -len(self._links.get(place, ()))

@@ -24,7 +24,8 @@ def check(scene: Scene) -> Iterator[Finding]:
         limits: list[float] = [watch.detection_ms]
         if watch.platform is Platform.LINUX:
             limits.append(_forgotten_ms(watch))
-        delay = scene.delays.between(watch.sender, watch.far, if_above_ms=min(limits))
+        least = min(limits)
+        delay = scene.delays.of(watch.own, watch.sender, watch.other, if_above_ms=least)
         if delay is None:
             continue
         told.add(watch.path)
