@@ -417,6 +417,24 @@ def test_what_is_inside_goes_back_as_it_is() -> None:
         assert answer == bytes(inside)
 
 
+def test_a_request_behind_the_encapsulation_limit_of_linux_is_answered() -> None:
+    a, b = OUTER[6]
+    limit = bytes([47, 0, 4, 1, 4, 1, 1, 0])
+    inside = IPv6(src=str(b), dst=str(a), nh=47, hlim=255) / GRE(proto=0)
+    asked = IPv6(src=str(a), dst=str(b), nh=60) / limit / GRE(proto=0x86DD) / inside
+    answer = reflect(bytes(asked), Ends(b, a))
+    inside.hlim = 254
+    assert answer == bytes(inside)
+
+
+def test_what_lies_behind_the_inner_packet_does_not_go_back() -> None:
+    """Padding, which an Ethernet on the way may have put inside the tunnel."""
+    a, b = OUTER[4]
+    inside = IP(src=str(b), dst=str(a), len=24) / GRE(proto=0)
+    asked = IP(src=str(a), dst=str(b)) / GRE(proto=0x0800) / inside / Raw(bytes(18))
+    assert len(reflect(bytes(asked), Ends(b, a))) == 24
+
+
 def test_another_key_inside_is_refused() -> None:
     a, b = OUTER[4]
     inside = IP(src=str(b), dst=str(a)) / GRE(proto=0, key_present=1, key=6)

@@ -90,7 +90,6 @@ def _way_back(packet: Ip, ends: Ends, dialect: Dialect) -> tuple[Address, bool]:
         return ends.remote, False
     if form.inside and (packet.source, packet.destination) == ends.inner(dialect):
         return packet.destination, True
-    same_family = packet.destination.version == ends.remote.version
-    if form.readdresses and packet.source == ends.local and same_family:
+    if form.readdresses and packet.source == ends.local:
         return ends.remote, False
     raise RefusedError(Reason.WRONG_INNER)
