@@ -27,6 +27,8 @@ from bongsu.agent.apply import Applier, ApplyError
 from bongsu.agent.control import ControlServer, RequestError
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.agent.keepalive_debug import KeepaliveDebug
+from bongsu.agent.netlog import NetLog
 from bongsu.agent.recursion import RecursionGuard
 from bongsu.agent.sessions import SessionWatch
 from bongsu.agent.status import Status
@@ -79,6 +81,7 @@ class Agent:
         self._bird = Bird()
         self._supervisor = Supervisor(self._bird, state_dir, self.events)
         self._keepalive = KeepaliveShell(self.events, self._set_line)
+        self._debug = KeepaliveDebug(self._keepalive)
         self._applier = Applier(
             state_dir, self.events, self._worker, self._chosen, self._bird, self._supervisor,
             self._keepalive,
@@ -88,6 +91,7 @@ class Agent:
         )
         self._watch = SessionWatch(self.events)
         self._recursion = RecursionGuard(self.events)
+        self._netlog = NetLog(self.events)
         self._applying = asyncio.Lock()
         self._stopping = self._hung_up = False
         self._wake = asyncio.Event()
@@ -100,6 +104,7 @@ class Agent:
                 "status": self._ask_status,
                 "counters": self._ask_counters,
                 "events": self._ask_events,
+                "keepalive_debug": self._debug.ask,
                 "apply": self._ask_apply,
                 "stop": self._ask_stop,
             },
@@ -120,6 +125,7 @@ class Agent:
         self.events.add("agent", "", "started", pid=os.getpid())
         try:
             await self._control.start()
+            self._netlog.start()
             try:
                 await self._apply(self._options.bundle)
             except ApplyError:
@@ -135,6 +141,8 @@ class Agent:
                     self._keepalive.close()
                     await self._applier.purge()
         finally:
+            self._netlog.close()
+            self._debug.close()
             self._keepalive.close()
             self._supervisor.detach()
             self._control.close()
@@ -226,6 +234,10 @@ class Agent:
                 raise ApplyError("verify", "the agent is stopping", changed=False)
             began = time.monotonic()
             report = await self._applier.apply(directory)
+            assert self._applier.bundle is not None
+            plan = self._applier.bundle.plan
+            names = [each.name for each in plan.interfaces]
+            self._netlog.follow(names + [each.name for each in plan.tunnels])
         took = round((time.monotonic() - began) * 1000, 1)
         self.events.add(
             "applied", report.plan, f"{len(report.changes)} changes", bundle=report.bundle,
