@@ -10,8 +10,6 @@ from bongsu.model.tunnel import Keepalive
 from bongsu.system.bpf import layout
 from bongsu.system.keepalive.engine import KeepaliveEngine
 
-_OUTSTANDING = 0x40000000
-
 
 def describe(engine: KeepaliveEngine, slot: int, keepalive: Keepalive) -> dict[str, Any]:
     """Figures since the session began; `rtt_ms` is null before the first reply."""
@@ -51,7 +49,7 @@ def _reasons(counts: Any) -> dict[str, int]:
 def _outstanding(record: np.void, keepalive: Keepalive, now: int) -> int:
     """Requests that may still be answered: not older than an interval, or twice the slowest yet."""
     patience = max(keepalive.interval_ns, 2 * int(record["rtt_max"]))
-    waiting = (record["tag"] & _OUTSTANDING).astype(bool)
+    waiting = (record["tag"] & layout.KEEPALIVE_OUTSTANDING).astype(bool)
     return int(np.count_nonzero(waiting & (record["sent_at"] + patience > now)))
 
 

@@ -100,6 +100,10 @@ ARRIVAL: Final = np.dtype([("slot", "u4"), ("ifindex", "u4")])
 
 KEEPALIVE_RING: Final = 32
 """Requests of a session that may still be answered."""
+KEEPALIVE_IDENTIFICATION: Final = 0xFFFFF
+KEEPALIVE_OUTSTANDING: Final = 0x40000000
+KEEPALIVE_ANSWERED: Final = 0x80000000
+"""A tag is an identification, with one of the two once it was sent."""
 REFUSALS: Final = ("length", "header", "not_ours", "no_nonce", "replayed")
 """enum ka_refusal, in order, in lower case."""
 

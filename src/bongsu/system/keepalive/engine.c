@@ -273,6 +273,14 @@ uint32_t ka_changes(struct ka_engine *engine, struct ka_change *out, uint32_t ro
 		    uint32_t *overflowed);
 void ka_debug(struct ka_engine *engine, uint32_t on);
 uint32_t ka_lines(struct ka_engine *engine, uint64_t since, struct ka_line *out, uint32_t room);
+extern const uint32_t ka_sizes[];
+
+/* Bytes of the structures that Python mirrors, in this order; a test compares them. */
+const uint32_t ka_sizes[] = {
+	sizeof(struct ka_config), sizeof(struct ka_change), sizeof(struct ka_line),
+	sizeof(struct ka_action), sizeof(struct ka_session), sizeof(struct gre_state),
+	sizeof(struct ka_machine), sizeof(struct ka_ear),
+};
 
 /* A stopped engine on this memory, which has to stay until ka_free. */
 int ka_new(struct ka_engine **made, struct ka_session *records, struct gre_state *states,
