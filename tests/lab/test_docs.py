@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = {"bongsu", "cp"}
+LABS = ("anycast", "gre-keepalive")
+"""What the documents raise, whether they come to its end or not."""
 
 
 def blocks(path: Path, kind: str) -> list[str]:
@@ -54,9 +56,9 @@ def test_commands(path: Path, tmp_path: Path) -> None:
             )
             assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
     finally:
-        subprocess.run(
-            [bin_ / "bongsu", "lab", "down", "--lab", "anycast"], capture_output=True, timeout=60
-        )
+        for name in LABS:
+            down = [bin_ / "bongsu", "lab", "down", "--lab", name]
+            subprocess.run(down, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize("path", WITH_YAML, ids=lambda path: path.name)

@@ -251,6 +251,27 @@ def test_a_policys_hops_are_one_list_in_its_order() -> None:
     assert not any("set interface" in command[-1] for command in hops)
 
 
+def test_an_interface_is_a_source_for_its_first_address_only() -> None:
+    found = dict(
+        command
+        for command in lines_of("ios-every-branch", "hub")
+        if command[-1].startswith("tunnel source")
+    )
+    assert found["interface Tunnel0"] == "tunnel source 203.0.113.3"
+    assert found["interface Tunnel4"] == "tunnel source GigabitEthernet0/0/0"
+    assert found["interface Tunnel12"] == "tunnel source Loopback7"
+
+
+def test_access_lists_have_wildcards_and_routes_have_masks() -> None:
+    found = lines_of("ios-every-branch", "hub")
+    assert ("ip route 10.40.0.0 255.255.0.0 Tunnel12 10.94.0.2",) in found
+    listed = (
+        "ip access-list extended TUNNEL12-IN",
+        "permit ip 10.40.0.0 0.0.255.255 host 10.94.0.1",
+    )
+    assert listed in found
+
+
 def test_a_vrf_comes_before_the_addresses_that_it_would_take_away() -> None:
     for network, node in IOS:
         seen: set[str] = set()

@@ -1,6 +1,7 @@
 """`bongsu show keepalive`: every tunnel's line protocol, as its keepalives see it."""
 
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -51,12 +52,17 @@ def keepalive(
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _watch(agents: Any) -> None:
+def _watch(agents: Mapping[str, AgentClient]) -> None:
+    """One screen that changes; on anything but a terminal one look after the other."""
+
     def look() -> RenderableType:
         return _view({name: _ask(agent) for name, agent in agents.items()})
 
     try:
-        with Live(look(), console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        while not out.is_terminal:
+            out.print(look())
+            time.sleep(WATCH_EVERY_S)
+        with Live(look(), console=out, auto_refresh=False, screen=True) as live:
             while True:
                 time.sleep(WATCH_EVERY_S)
                 live.update(look(), refresh=True)
