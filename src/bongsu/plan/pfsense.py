@@ -23,8 +23,22 @@ def refusals(plan: NodePlan) -> Iterator[Refusal]:
                 f"pfSense has no interface {item.name}",
                 "use its own names: wan, lan, opt1, opt2, ...",
             )
+        if item.vrf is not None:
+            yield Refusal(
+                ("nodes", plan.node, "interfaces", item.name, "vrf"),
+                f"pfSense has no VRFs, and {item.name} is to be in {item.vrf}",
+                "take `vrf` out",
+            )
     for tunnel in plan.tunnels:
         yield from _tunnel(plan.node, tunnel)
+        yield from _not_rendered(plan.node, tunnel)
+    for field, what in (("routes", plan.routes), ("policies", plan.policies)):
+        if what:
+            yield Refusal(
+                ("nodes", plan.node, field),
+                f"no {field} are rendered for a pfSense",
+                "set them up there by hand, and take them out here",
+            )
     if plan.announcements:
         yield Refusal(
             ("nodes", plan.node, "announce"),
@@ -59,3 +73,22 @@ def _tunnel(node: str, tunnel: TunnelPlan) -> Iterator[Refusal]:
             f"pfSense sends no GRE keepalive back, so {tunnel.peer} would call {tunnel.name} dead",
             off,
         )
+
+
+def _not_rendered(node: str, tunnel: TunnelPlan) -> Iterator[Refusal]:
+    """What an end of a tunnel may say and a pfSense is not given."""
+    end = ("tunnels", tunnel.name, "ends", node)
+    places: dict[str, tuple[tuple[str, ...], bool]] = {
+        "ipsec": (("tunnels", tunnel.name, "ipsec"), tunnel.ipsec is not None),
+        "multipoint": (("tunnels", tunnel.name, "multipoint"), tunnel.multipoint),
+        "rpf": ((*end, "rpf"), tunnel.rpf is not None),
+        "inbound": ((*end, "inbound"), tunnel.inbound is not None),
+        "vrf": ((*end, "vrf"), tunnel.vrf is not None),
+    }
+    for field, (path, asked) in places.items():
+        if asked:
+            yield Refusal(
+                path,
+                f"`{field}` of {tunnel.name} is not rendered for a pfSense",
+                "set it up there by hand, and take it out here",
+            )
