@@ -1,11 +1,10 @@
 """Ten thousand keepalive sessions on one core, beside as many BFD sessions as BIRD bears.
 
-Two ends, a and b, joined by wires through bridges in a third namespace. Peers die without a word:
-the bridge's port towards them stops forwarding, while the carrier stays. One wire carries one peer,
-another a hundred, a third half of them, the last the rest, so that 1, 100 and half of the peers can
-be made to die by one netlink message each. Everything is pinned to one core: what a veth is given to send
-is received, bridged, answered and judged in the sender's context, so the far end and the wires are in
-the figures of both protocols.
+Two ends, a and b, joined by wires. Peers die without a word: from then on a hears nothing from their
+wire, while its carrier stays. One wire carries one peer, another a hundred, a third half of them, the
+last the rest, so that 1, 100 and half of the peers can be made to die by one netlink message each.
+Everything is pinned to one core: what a veth is given to send is received, answered and judged in the
+sender's context, so the far end is in the figures of both protocols.
 
 - keepalive: the engine as the agent runs it, 100 ms x 3. b reflects in its tc program. Detection is
   the engine's own time of the transition, less the time of the message that cut the wire.
@@ -22,7 +21,6 @@ import os
 import re
 import resource
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -38,22 +36,23 @@ from pyroute2 import IPRoute
 
 from bongsu.protocol.gre_keepalive import Ends, gre_payload
 from bongsu.system import netns
-from bongsu.system.bpf import layout
+from bongsu.system.bpf import attach, layout
+from bongsu.system.bpf.objects import Object, Program
 from bongsu.system.gre import links
 from bongsu.system.gre.plane import Plane
 from bongsu.system.keepalive.engine import KeepaliveEngine
 from bongsu.system.keepalive.session import Session
-from bongsu.system.rtnl import Request, Rtnl, attribute, nest
+from bongsu.system.rtnl import Rtnl
+from bongsu.system.run import run
 from common import Figure, machine, report
 
 PID = os.getpid()
-NAMES = {end: f"bst-ks{PID}-{end}" for end in "amb"}
+NAMES = {end: f"bst-ks{PID}-{end}" for end in "ab"}
 INTERVAL_MS, RETRIES = 100, 3
 CPU = 1
 REST_S = 10.0
-FORWARDING, DISABLED = 3, 0
-"""BR_STATE_*."""
-RTM_SETLINK, AF_BRIDGE, IFLA_PROTINFO, IFLA_BRPORT_STATE = 19, 7, 12, 1
+FIRST = 1
+"""Priority of the silence: before the data plane."""
 HZ = os.sysconf("SC_CLK_TCK")
 LOGGED = re.compile(r"^(\S+ \S+) .*Session to (\S+) changed state from Up to Down")
 
@@ -88,34 +87,24 @@ def groups(sessions: int) -> list[Group]:
 
 
 class Wires:
-    """The three namespaces."""
+    """Two namespaces, a wire for each group, and the silence that may come over it."""
 
     def __init__(self, wanted: list[Group]) -> None:
+        self._silence = silence()
         for name in NAMES.values():
             netns.create(name)
-        with self.inside("m"):
+        with self.inside("a") as ip, netns.path(NAMES["b"]).open() as b:
             for group in wanted:
-                self._wire(group.number)
+                name = f"w{group.number}"
+                ip.link(
+                    "add", ifname=name, kind="veth", peer={"ifname": name, "net_ns_fd": b.fileno()}
+                )
         for end in "ab":
             with self.inside(end) as ip:
                 ip.link("set", index=1, state="up")
                 for group in wanted:
                     index = ip.link_lookup(ifname=f"w{group.number}")[0]
                     ip.link("set", index=index, state="up")
-
-    def _wire(self, number: int) -> None:
-        with IPRoute() as ip:
-            bridge = f"br{number}"
-            ip.link("add", ifname=bridge, kind="bridge", br_stp_state=0, br_mcast_snooping=0)
-            for end in "ab":
-                port = f"{end}{number}"
-                ip.link("add", ifname=port, kind="veth", peer=f"w{number}")
-                there = ip.link_lookup(ifname=f"w{number}")[0]
-                with netns.path(NAMES[end]).open() as file:
-                    ip.link("set", index=there, net_ns_fd=file.fileno())
-                index = ip.link_lookup(ifname=port)[0]
-                ip.link("set", index=index, master=ip.link_lookup(ifname=bridge)[0], state="up")
-            ip.link("set", index=ip.link_lookup(ifname=bridge)[0], state="up")
 
     @contextlib.contextmanager
     def inside(self, end: str) -> Iterator[IPRoute]:
@@ -124,20 +113,17 @@ class Wires:
             yield ip
 
     def cut(self, number: int) -> int:
-        """Peers of this group are dead from the returned time on (CLOCK_MONOTONIC, ns)."""
-        return self._port(number, DISABLED)
+        """Peers of this group are not heard from the returned time on (CLOCK_MONOTONIC, ns)."""
+        with netns.in_netns(NAMES["a"]):
+            index = socket.if_nametoindex(f"w{number}")
+            at = time.monotonic_ns()
+            attach.tc_attach(index, "ingress", self._silence, FIRST)
+        return at
 
     def mend(self, number: int) -> None:
-        """The peers of this group are there again."""
-        self._port(number, FORWARDING)
-
-    def _port(self, number: int, state: int) -> int:
-        with netns.in_netns(NAMES["m"]), Rtnl() as kernel:
-            port = struct.pack("=BxHiII", AF_BRIDGE, 0, socket.if_nametoindex(f"b{number}"), 0, 0)
-            told = nest(IFLA_PROTINFO, attribute(IFLA_BRPORT_STATE, bytes([state])))
-            at = time.monotonic_ns()
-            kernel.ask(Request(RTM_SETLINK, port + told))
-        return at
+        """The peers of this group are heard again."""
+        with netns.in_netns(NAMES["a"]):
+            attach.tc_detach(socket.if_nametoindex(f"w{number}"), "ingress", FIRST)
 
     def mac(self, end: str, number: int) -> str:
         """Of that end's interface of the wire."""
@@ -148,6 +134,20 @@ class Wires:
         """All of it."""
         for name in NAMES.values():
             netns.remove(name)
+
+
+def silence() -> Program:
+    """Compiled and loaded."""
+    source = Path(__file__).with_suffix(".bpf.c")
+    with tempfile.TemporaryDirectory(prefix="bongsu-bench-") as directory:
+        target = Path(directory) / "silence.o"
+        include = run(["gcc", "-print-multiarch"]).stdout.strip()
+        flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{include}"]
+        run(["clang", *flags, "-c", str(source), "-o", str(target)])
+        image = target.read_bytes()
+    with Object(image, "silence") as opened:
+        opened.load()
+        return opened.program("silence")
 
 
 @dataclass
