@@ -113,7 +113,8 @@ def _inner(plan: NodePlan, family: int) -> list[NamedSet]:
         if plan.role is Role.ROUTER:
             carried[t.name] = t.inner_destinations
             speaking[t.name] = t.inner_sources
-            leaving[t.name] = t.inner_sources if t.egress else []
+            asked = {prefix.version for prefix in t.inner_destinations}
+            leaving[t.name] = [p for p in t.inner_sources if t.egress and p.version in asked]
             continue
         # What a tunnel brings home is a destination at the PoP's end and a source at home's.
         carried[t.name] = owned.part(t.inner_sources if pop else t.inner_destinations)
