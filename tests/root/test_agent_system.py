@@ -13,6 +13,7 @@ from bongsu.agent.events import EventLog
 from bongsu.agent.supervisor import NotReadyError, Supervisor
 from bongsu.system import files, netns, rules
 from bongsu.system.run import Process, run, spawn
+from tests.golden.networks import plans
 
 pytestmark = pytest.mark.root
 
@@ -175,3 +176,21 @@ def test_stopping_ends_what_an_earlier_agent_started(tmp_path: Path) -> None:
 
     asyncio.run(first())
     asyncio.run(second())
+
+
+def test_rules_of_policies_are_known_again() -> None:
+    name = f"bst-agent-policies-{os.getpid()}"
+    netns.create(name)
+    try:
+        with netns.in_netns(name):
+            wanted = rules.policy_rules(plans("routers")["hub"])
+            assert [len(part) for part in rules.set_rules(wanted)] == [5, 0]
+            assert rules.set_rules(wanted) == ([], [])
+            said = run(["ip", "rule"]).stdout
+            # The interface need not be there yet.
+            assert "100:\tfrom 10.10.0.128/25 iif lan [detached] lookup 1000 proto 103" in said
+            six = run(["ip", "-6", "rule"]).stdout
+            assert "from all to fd00:20::/48 iif lan [detached] lookup 1001" in six
+            assert [len(part) for part in rules.set_rules([])] == [0, 5]
+    finally:
+        netns.remove(name)

@@ -1,8 +1,10 @@
-"""Which way the replies of a home's prefixes go."""
+"""Which way the replies of a home's prefixes go, and packets that a policy is about."""
 
 from ipaddress import ip_network
 
-from bongsu.system.rules import Rule, reply_rules
+from bongsu.plan.node import PolicyPlan
+from bongsu.system.rules import POLICY_PRIORITY, Rule, policy_rules, reply_rules
+from tests.golden.networks import plans
 
 
 def test_replies_leave_by_the_table_or_not_at_all() -> None:
@@ -12,3 +14,41 @@ def test_replies_leave_by_the_table_or_not_at_all() -> None:
             Rule(prefix, 1001, 103),
             Rule(prefix, 1002, None),
         ]
+
+
+def test_a_policy_is_asked_before_any_route() -> None:
+    assert policy_rules(plans("gre-keepalive")["a"]) == [
+        Rule(
+            ip_network("172.16.1.128/25"),
+            100,
+            1000,
+            destination=ip_network("172.16.2.0/24"),
+            interface="lan",
+        )
+    ]
+    assert policy_rules(plans("gre-keepalive")["b"]) == []
+
+
+def test_policies_keep_their_order_and_their_tables() -> None:
+    rules = policy_rules(plans("routers")["hub"])
+    assert [(rule.priority, rule.table) for rule in rules] == [
+        *[(POLICY_PRIORITY, 1000)] * 3,
+        (POLICY_PRIORITY + 1, 1001),
+        (POLICY_PRIORITY + 2, 1002),
+    ]
+    assert rules[3].source == ip_network("::/0")
+    assert rules[4].source == ip_network("0.0.0.0/0")
+
+
+def test_a_policy_is_never_for_what_the_machine_sends_or_a_tunnel_brings() -> None:
+    plan = plans("routers")["hub"]
+    rules = policy_rules(plan)
+    assert [rule.interface for rule in rules] == ["wan", "to-west", "lan", "lan", "t-west"]
+
+
+def test_to_everywhere_is_no_condition() -> None:
+    plan = plans("gre-keepalive")["a"]
+    whole = plan.policies[0].model_copy(update={"destination": ip_network("0.0.0.0/0")})
+    assert isinstance(whole, PolicyPlan)
+    (rule,) = policy_rules(plan.model_copy(update={"policies": [whole]}))
+    assert rule.destination is None

@@ -1,11 +1,14 @@
 """The blueprint of a lab: addresses, relations, refusals."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from bongsu.intent import load_text
 from bongsu.lab.internet import router_config, session_symbol
+from bongsu.lab.lifecycle import link_spec
+from bongsu.lab.state import LabPaths
 from bongsu.lab.topology import Topology, TopologyError, build_topology
 from bongsu.model.network import Network
 from bongsu.plan.compile import compile_network
@@ -118,3 +121,65 @@ def test_too_many_ases(network: Network) -> None:
     broken = changed(network, internet={"ases": ases, "links": []}, vantages={}, uplinks={})
     with pytest.raises(TopologyError, match="255 ASes"):
         build_topology(broken, compile_network(broken))
+
+
+@pytest.fixture(scope="module")
+def document_c() -> Network:
+    path = EXAMPLE.with_name("gre-keepalive.yaml")
+    return load_text(path.read_text(), path.name).network
+
+
+def test_wires_join_the_interfaces_they_name(document_c: Network) -> None:
+    topology = build_topology(document_c, compile_network(document_c))
+    assert topology.routers == {}
+    assert topology.vantages == {}
+    cable = topology.cables[topology.plugs[("b", "eth1")]]
+    assert topology.plugs[("a", "eth1")] == cable.name
+    assert [(port.member, port.interface) for port in (cable.a, cable.b)] == [
+        ("a", "eth1"),
+        ("b", "eth1"),
+    ]
+    assert [str(port.addresses[0]) for port in (cable.a, cable.b)] == [
+        "172.31.0.5/30",
+        "172.31.0.6/30",
+    ]
+    assert cable.impairment.delay_ms == 20
+    assert topology.between([("a", "eth0"), ("a", "lan")]) == [topology.cables["a:eth0"]]
+
+
+def test_loopbacks_and_hosts_have_their_addresses(document_c: Network) -> None:
+    topology = build_topology(document_c, compile_network(document_c))
+    assert [str(address) for address in topology.loopbacks["a"]] == ["192.168.1.1/32"]
+    assert str(topology.hosts["phone-a"]) == "172.16.1.200"
+    assert {"pc-a", "phone-a", "pc-b"} < set(topology.members())
+
+
+@pytest.mark.parametrize(
+    ("wires", "words"),
+    [
+        ([], "add a wire to lab.wires that ends at a/eth0"),
+        ([{"a": "a/eth0", "b": "b/eth0"}, {"a": "a/eth1", "b": "b/eth0"}], "takes one wire"),
+    ],
+)
+def test_a_link_has_one_wire(document_c: Network, wires: list[object], words: str) -> None:
+    network = changed(document_c, wires=wires)
+    with pytest.raises(TopologyError, match=words):
+        build_topology(network, compile_network(network))
+
+
+def test_a_name_of_a_wire_fits_whatever_its_ends_are_called(document_c: Network) -> None:
+    longest, interface = "n" * 31, "i" * 15
+    raw = document_c.model_dump(mode="json", by_alias=True)
+    text = json.dumps(raw).replace('"a/eth0"', f'"{longest}/{interface}"')
+    text = text.replace('"a/eth1"', f'"{longest}/eth1"').replace(
+        '"node": "a"', f'"node": "{longest}"'
+    )
+    raw = json.loads(text)
+    node = raw["nodes"].pop("a")
+    node["interfaces"][interface] = node["interfaces"].pop("eth0")
+    raw["nodes"][longest] = node
+    raw["tunnels"]["tunnel0"]["ends"][longest] = raw["tunnels"]["tunnel0"]["ends"].pop("a")
+    network = Network.model_validate(raw)
+    topology = build_topology(network, compile_network(network))
+    for cable in topology.cables.values():
+        link_spec(cable, LabPaths("t"))

@@ -141,3 +141,55 @@ def test_a_hostile_tunnel_cannot_inject() -> None:
 def test_router_id_of_a_node_without_ipv4() -> None:
     assert str(router_id(ip_address("192.0.2.1"))) == "192.0.2.1"
     assert str(router_id(ip_address("2001:db8::c000:201"))) == "192.0.2.1"
+
+
+def preference(text: str, head: str) -> int:
+    found = re.search(r"preference (\d+);", block(text, head))
+    assert found, head
+    return int(found[1])
+
+
+def test_distances_are_ciscos() -> None:
+    hub = conf(plans("routers")["hub"])
+    ranked = [
+        preference(hub, "protocol static route4_1"),
+        preference(hub, "protocol bgp external_isp"),  # 20
+        preference(hub, "protocol static route4_30"),
+        preference(hub, "protocol bgp internal4_t_west"),  # 200
+        preference(hub, "protocol static route4_254"),
+    ]
+    assert ranked == sorted(ranked, reverse=True)
+    assert len(set(ranked)) == len(ranked)
+
+
+def test_a_floating_route_stands_behind_the_tunnel() -> None:
+    text = conf(plans("gre-keepalive")["a"])
+    assert "route 172.16.2.0/24 via 10.10.10.2%'tunnel0';" in block(
+        text, "protocol static route4_1"
+    )
+    assert "route 172.16.2.0/24 via 172.31.0.6%'eth1';" in block(text, "protocol static route4_250")
+    # Without it a route would stay when its link or its tunnel's line is down.
+    statics = re.findall(r"^protocol static (?:route|policy)4_\w+ {\n.*?^}$", text, re.M | re.S)
+    assert len(statics) == 4
+    assert all("check link yes;" in static for static in statics)
+
+
+def test_routes_of_one_distance_share() -> None:
+    assert "route 10.20.0.0/16 via 10.99.1.2%'t-east' bfd via 10.99.2.2%'t-east-b';" in block(
+        conf(plans("routers")["hub"]), "protocol static route4_1"
+    )
+
+
+def test_a_policy_has_a_table_of_its_own_and_no_last_resort() -> None:
+    text = conf(plans("gre-keepalive")["a"])
+    first = preference(text, "protocol static policy4_1000_1")
+    assert first > preference(text, "protocol static policy4_1000_2")
+    assert "kernel table 1000;" in block(text, "protocol kernel kernel_policy4_1000")
+    tables = re.findall(r"^ *route .* (?:unreachable|blackhole);", text, re.M)
+    assert tables == []
+
+
+def test_a_router_takes_from_a_neighbor_its_lans_only() -> None:
+    session = block(conf(plans("routers")["hub"]), "protocol bgp internal4_t_west")
+    assert "import where net ~ [ 10.30.0.0/24 ];" in session
+    assert 'export where proto = "lans4";' in session

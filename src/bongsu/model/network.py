@@ -15,10 +15,10 @@ class Owner(Model):
     """Who announces, and what they may announce."""
 
     asn: Asn
-    prefixes: Annotated[list[PrefixField], Field(min_length=1)]
+    prefixes: list[PrefixField]
 
 
-NOBODY = Owner.model_construct(asn=64512, prefixes=[])
+NOBODY = Owner(asn=64512, prefixes=[])
 """Of a network that announces nothing: a private AS number (RFC 6996) for its inside."""
 
 
