@@ -168,17 +168,15 @@ def test_a_link_has_one_wire(document_c: Network, wires: list[object], words: st
 
 
 def test_a_name_of_a_wire_fits_whatever_its_ends_are_called(document_c: Network) -> None:
-    longest, interface = "n" * 31, "i" * 15
-    raw = document_c.model_dump(mode="json", by_alias=True)
-    text = json.dumps(raw).replace('"a/eth0"', f'"{longest}/{interface}"')
-    text = text.replace('"a/eth1"', f'"{longest}/eth1"').replace(
-        '"node": "a"', f'"node": "{longest}"'
-    )
-    raw = json.loads(text)
-    node = raw["nodes"].pop("a")
-    node["interfaces"][interface] = node["interfaces"].pop("eth0")
-    raw["nodes"][longest] = node
-    raw["tunnels"]["tunnel0"]["ends"][longest] = raw["tunnels"]["tunnel0"]["ends"].pop("a")
+    text = json.dumps(document_c.model_dump(mode="json", by_alias=True))
+    for short in ("a", "b"):
+        long = short * 31
+        for old, new in ((f'"{short}"', f'"{long}"'), (f'"{short}/', f'"{long}/')):
+            text = text.replace(old, new)
+    raw = json.loads(text.replace("eth0", "e" * 15))
+    # Keys of a wire, not nodes.
+    for wire in raw["lab"]["wires"]:
+        wire["a"], wire["b"] = wire.pop("a" * 31), wire.pop("b" * 31)
     network = Network.model_validate(raw)
     topology = build_topology(network, compile_network(network))
     for cable in topology.cables.values():
