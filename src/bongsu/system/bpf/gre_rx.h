@@ -258,6 +258,7 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 	if (j->protocol == bpf_htons(ETH_P_IP)) {
 		if (!read_inner4(at, end, room, gso, &in))
 			REFUSE(GRE_RX_MALFORMED);
+		j->length = in.length;
 		j->keepalive = keepalive4(at, end, in.length, tunnel, &header);
 		if (j->keepalive == KEEPALIVE_ANSWER) {
 			j->length = in.length - header;
@@ -271,6 +272,7 @@ INLINE int judge_inner(void *gre, void *end, __u32 room, __u16 flags, __be16 pro
 	} else if (protocol == bpf_htons(ETH_P_IPV6)) {
 		if (!read_inner6(at, end, room, gso, &in))
 			REFUSE(GRE_RX_MALFORMED);
+		j->length = in.length;
 		j->keepalive = keepalive6(at, end, in.length, tunnel);
 		if (j->keepalive)
 			return RX_REFLECT;
