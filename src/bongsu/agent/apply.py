@@ -178,13 +178,11 @@ class Applier:
         if unknown := sorted(str(path) for path in set(texts) - KNOWN_FILES):
             raise ValueError(f"the bundle writes files it has no business with: {unknown}")
         sysctl.parse(texts.get(SYSCTL_FILE, ""))
-        ours = {name for each in plan.tunnels for name in (each.name, f"{each.name}-x")}
-        if plan.tunnels and (taken := sysctl.own_addresses_taken(ours)):
+        if plan.tunnels and sysctl.own_addresses_taken():
             raise ValueError(
-                "net.ipv4.conf.all.accept_local is 1 and the reverse path filter of"
-                f" {', '.join(taken)} is not strict: anybody could send with this machine's own"
-                " addresses as source. Set net.ipv4.conf.all.accept_local = 0; a tunnel that needs"
-                " it gets it for itself"
+                "net.ipv4.conf.all.accept_local is 1: anybody may send packets with this machine's"
+                " own addresses as source, and they would be forwarded. Set it to 0; a tunnel that"
+                " needs it gets it for itself"
             )
         for tunnel in plan.tunnels:
             if tunnel.keepalive is not None:

@@ -92,8 +92,8 @@ def _own_addresses() -> Capability:
         taken = sysctl.own_addresses_taken()
     except (OSError, ValueError) as error:
         return Capability("spoofed own addresses", False, str(error), "is /proc/sys there?")
-    detail = f"accept_local=1 on all, and taken by {', '.join(taken)}" if taken else "refused"
-    hint = "sysctl net.ipv4.conf.all.accept_local=0: the agent refuses to run so" if taken else ""
+    detail = "taken: net.ipv4.conf.all.accept_local is 1" if taken else "refused"
+    hint = "set it to 0: no agent runs so, and a tunnel gets its own" if taken else ""
     return Capability("spoofed own addresses", not taken, detail, hint, needed=True)
 
 

@@ -105,20 +105,13 @@ def is_filter(path: str) -> bool:
     return path.startswith(f"{_CONF4}/") and path.endswith("/rp_filter")
 
 
-def own_addresses_taken(besides: Iterable[str] = (), root: Path = PROC_SYS) -> list[str]:
-    """Interfaces that take packets with this machine's own addresses as source because `all` says
-    so: accept_local is on there, and only a strict reverse path filter (1) drops them. Raises OSError.
+def own_addresses_taken(root: Path = PROC_SYS) -> bool:
+    """Whether every interface takes packets with this machine's own addresses as source: accept_local
+    is on for all. A strict reverse path filter is no help, for it drops only those addresses that
+    live on another interface. Raises OSError.
     """
     path = root / _CONF4 / "all/accept_local"
-    if not path.exists() or path.read_text().strip() == "0":
-        return []
-    of_all = int((root / FILTER_OF_ALL).read_text())
-    left = {"lo", "default", *besides}
-    return sorted(
-        name
-        for name, value in _filters(root).items()
-        if name not in left and max(of_all, value) != 1
-    )
+    return path.exists() and path.read_text().strip() != "0"
 
 
 def _filters(root: Path) -> dict[str, int]:

@@ -365,6 +365,8 @@ int gre_decap(struct __sk_buff *skb)
 		verdict = judge(data, end, skb->len, ifindex, gso, &j);
 	if (verdict != RX_DELIVER && data + skb->len > end && data + HEADERS > end) {
 		/* pulling copies, so it is done only when headers may lie scattered */
+		/* judged from nothing: else the verifier follows every first verdict through here */
+		__builtin_memset(&j, 0, sizeof(j));
 		bpf_skb_pull_data(skb, skb->len < HEADERS ? skb->len : HEADERS);
 		data = (void *)(long)skb->data;
 		end = (void *)(long)skb->data_end;

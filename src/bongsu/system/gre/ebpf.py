@@ -124,6 +124,8 @@ class EbpfBackend:
         """
         before, self._turned = self._turned, self._plane.turned_back()
         more = set(np.flatnonzero(self._turned > before).tolist())
+        if not more:
+            return {}
         found = {
             name: pair_of(record)
             for name, record in self._plane.tunnels().items()

@@ -29,7 +29,7 @@ COUNTED_BYTES: Final = 64 << 20
 """All that counters may take: each tunnel has them once for every CPU that there might ever be, and
 some clouds' machines claim hundreds of those. With more than 18 CPUs there are fewer tunnels."""
 
-OUTWARD: Final = 16
+OUTWARD: Final = 4
 """Interfaces of a node that routed tunnels' packets may arrive by, on average of all its tunnels."""
 
 PRIORITY: Final = 2784
@@ -262,7 +262,8 @@ class Plane:
     def reaches(self, kernel: Rtnl, record: np.void) -> bool:
         """Whether a way leads to the tunnel's peer, and into no tunnel."""
         routed = record["flags"] & layout.ROUTED
-        (found,) = way.ways(kernel, [way.pair_of(record)], None if routed else record["underlay"])
+        by = None if routed else int(record["underlay"])
+        (found,) = way.ways(kernel, [way.pair_of(record)], by)
         return found is not None and found.index not in self.devices()
 
     def turned_back(self) -> npt.NDArray[np.uint64]:
