@@ -44,6 +44,14 @@ def test_a_table_of_one_node() -> None:
     ]
 
 
+def test_only_the_state_has_a_colour() -> None:
+    text = table([row(tunnel()), row(down(name="gre-7"))], 80)
+    coloured = {
+        text.plain[span.start : span.end]: span.style for span in text.spans if span.style != "dim"
+    }
+    assert coloured == {"up/up": "green", "up/down": "bold red"}
+
+
 def test_what_is_wrong_is_said_below() -> None:
     note = row(
         down(refused={"key": 3, "ends": 2_000_000}, send_errors=5, last_error="No route")

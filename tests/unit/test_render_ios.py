@@ -274,12 +274,16 @@ def test_access_lists_have_wildcards_and_routes_have_masks() -> None:
 
 def test_a_vrf_comes_before_the_addresses_that_it_would_take_away() -> None:
     for network, node in IOS:
+        plan = plans(network)[node]
         seen: set[str] = set()
+        inside: list[str] = []
         for command in lines_of(network, node):
             if command[-1].startswith("vrf forwarding"):
                 assert command[0] not in seen
+                inside.append(command[-1].split()[-1])
             if " address " in f" {command[-1]} ":
                 seen.add(command[0])
+        assert inside == [item.vrf for item in (*plan.interfaces, *plan.tunnels) if item.vrf]
 
 
 def test_two_tunnels_between_the_same_ends_share_one_profile() -> None:
