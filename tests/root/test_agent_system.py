@@ -184,13 +184,15 @@ def test_rules_of_policies_are_known_again() -> None:
     try:
         with netns.in_netns(name):
             wanted = rules.policy_rules(plans("routers")["hub"])
-            assert [len(part) for part in rules.set_rules(wanted)] == [5, 0]
+            assert [len(part) for part in rules.set_rules(wanted)] == [11, 0]
             assert rules.set_rules(wanted) == ([], [])
             said = run(["ip", "rule"]).stdout
+            assert "101:\tfrom 10.10.0.128/25 iif wan [detached] goto 999 proto 103" in said
+            assert "unresolved" not in said
             # The interface need not be there yet.
             assert "100:\tfrom 10.10.0.128/25 iif lan [detached] lookup 1000 proto 103" in said
             six = run(["ip", "-6", "rule"]).stdout
             assert "from all to fd00:20::/48 iif lan [detached] lookup 1001" in six
-            assert [len(part) for part in rules.set_rules([])] == [0, 5]
+            assert [len(part) for part in rules.set_rules([])] == [0, 11]
     finally:
         netns.remove(name)

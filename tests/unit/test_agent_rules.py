@@ -1,9 +1,16 @@
 """Which way the replies of a home's prefixes go, and packets that a policy is about."""
 
+from dataclasses import replace
 from ipaddress import ip_network
 
 from bongsu.plan.node import PolicyPlan
-from bongsu.system.rules import POLICY_PRIORITY, Rule, policy_rules, reply_rules
+from bongsu.system.rules import (
+    AFTER_POLICIES,
+    POLICY_PRIORITY,
+    Rule,
+    policy_rules,
+    reply_rules,
+)
 from tests.golden.networks import plans
 
 
@@ -31,19 +38,35 @@ def test_a_policy_is_asked_before_any_route() -> None:
 
 def test_policies_keep_their_order_and_their_tables() -> None:
     rules = policy_rules(plans("routers")["hub"])
-    assert [(rule.priority, rule.table) for rule in rules] == [
+    looks = [rule for rule in rules if rule.goto is None]
+    assert [(rule.priority, rule.table) for rule in looks] == [
         *[(POLICY_PRIORITY, 1000)] * 3,
-        (POLICY_PRIORITY + 1, 1001),
-        (POLICY_PRIORITY + 2, 1002),
+        (POLICY_PRIORITY + 2, 1001),
+        (POLICY_PRIORITY + 4, 1002),
     ]
-    assert rules[3].source == ip_network("::/0")
-    assert rules[4].source == ip_network("0.0.0.0/0")
+    assert looks[3].source == ip_network("::/0")
+    assert looks[4].source == ip_network("0.0.0.0/0")
+
+
+def test_a_policy_without_a_next_hop_is_not_left_to_the_next_policy() -> None:
+    rules = policy_rules(plans("routers")["hub"])
+    by_priority = {rule.priority: rule for rule in rules}
+    for look in [by_priority[POLICY_PRIORITY], by_priority[POLICY_PRIORITY + 2]]:
+        after = by_priority[look.priority + 1]
+        assert after == replace(
+            look, priority=look.priority + 1, table=None, goto=AFTER_POLICIES,
+            interface=after.interface,
+        )  # fmt: skip
+    landings = [rule for rule in rules if rule.priority == AFTER_POLICIES]
+    assert {rule.source.version for rule in landings} == {4, 6}
+    assert POLICY_PRIORITY + 5 not in by_priority  # behind the last there is none to be kept from
 
 
 def test_a_policy_is_never_for_what_the_machine_sends_or_a_tunnel_brings() -> None:
     plan = plans("routers")["hub"]
     rules = policy_rules(plan)
-    assert [rule.interface for rule in rules] == ["wan", "to-west", "lan", "lan", "t-west"]
+    asked = [rule.interface for rule in rules if rule.goto is None]
+    assert asked == ["wan", "to-west", "lan", "lan", "t-west"]
 
 
 def test_to_everywhere_is_no_condition() -> None:

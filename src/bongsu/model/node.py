@@ -136,5 +136,5 @@ class Node(Model):
     bgp: Bgp = Field(default_factory=Bgp)
     announce: list[Announcement] = []
     routes: list[StaticRoute] = []
-    policies: list[PolicyRoute] = []
-    """In order: the first that matches decides."""
+    policies: Annotated[list[PolicyRoute], Field(max_length=400)] = []
+    """In order: the first that matches decides. Each is a routing table of the kernel's."""
