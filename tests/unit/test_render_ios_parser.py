@@ -1,15 +1,12 @@
 """IOS configurations as an independent parser reads them: the same commands in the same modes."""
 
-from typing import Any
-
 import pytest
+from netutils.config import parser
 
 from bongsu.model.node import Platform
 from bongsu.render import render_node
 from tests.golden.networks import NETWORKS, plans
 from tests.unit.ios_syntax import commands
-
-parser: Any = pytest.importorskip("netutils.config.parser")
 
 LEAVES = "exit-address-family"
 """Shown beside the mode that it leaves, and counted to it by some: no matter."""
