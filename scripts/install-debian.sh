@@ -9,8 +9,8 @@ set -eu
 base="bird2 nftables netplan.io iproute2 iputils-ping tcpdump procps util-linux
       clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev make git
       python3 python3-venv ca-certificates"
-vm="qemu-system-x86 linux-image-amd64 busybox-static kmod iperf3 bpftool"
-services="bird.service"
+vm="qemu-system-x86 linux-image-amd64 busybox-static kmod iperf3 bpftool libreswan"
+services="bird2:bird.service libreswan:ipsec.service"
 
 packages=$base
 case ${1:-} in
@@ -70,6 +70,7 @@ quietly apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends
 # Disabled only where this run brought the package: one who had BIRD running keeps it.
 for service in $services; do
     case " $missing " in
-        *" bird2 "*) command -v systemctl >/dev/null && systemctl -q disable "$service" 2>/dev/null ;;
+        *" ${service%%:*} "*)
+            command -v systemctl >/dev/null && systemctl -q disable "${service#*:}" 2>/dev/null ;;
     esac || true
 done

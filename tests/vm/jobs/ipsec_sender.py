@@ -20,15 +20,13 @@ from bongsu.protocol.gre_keepalive import (
     KeepaliveMachine,
     RefusedError,
     Send,
+    inner,
     parse_reply,
-    request,
 )
 from bongsu.system import netns
 from tests.vm.jobs.ipsec_tunnel import ENDS, OTHER, Tunnel, namespace
 
 SECONDS, RETRIES = 5, 4
-OUTER = 20 + 4
-"""Bytes that the tunnel itself puts in front of what is sent into it."""
 ETH_P_ALL, ETH_P_IP = 3, 0x0800
 GIVEN_UP_S, LOOK_S = 10.0, 0.02
 """Longest wait for a packet's fate, and between two looks at the counters."""
@@ -103,7 +101,7 @@ class Sender:
     def ask(self) -> str:
         """What becomes of one request: `reply`, the counters of who dropped it, or `lost`."""
         self._number += 1
-        packet = request(self._ends, self._number)[OUTER:]
+        packet = inner(self._ends, self._number)
         return _fate(
             lambda: self._out.sendto(packet, (self._tunnel, ETH_P_IP)), self._in, self._ours
         )
