@@ -85,6 +85,11 @@ static bool present(const struct ka_machine *machine, uint32_t slot)
 	return place < machine->sessions && machine->heap[place] == slot;
 }
 
+static uint32_t inner_header(const struct ka_config *config)
+{
+	return config->payload[config->inner] >> 4 == 4 ? 20 : 40;
+}
+
 /* The first request of each session leaves at another moment of its interval, as do all later ones. */
 int ka_machine_add(struct ka_machine *machine, const struct ka_config *config, uint64_t now)
 {
@@ -94,8 +99,8 @@ int ka_machine_add(struct ka_machine *machine, const struct ka_config *config, u
 	uint32_t generation;
 
 	if (config->slot >= machine->slots || config->length > KA_PAYLOAD || !config->interval ||
-	    !config->retries || !config->up_after ||
-	    config->inner + (config->family == 4 ? 20 : 40) > config->length)
+	    !config->retries || !config->up_after || config->inner >= config->length ||
+	    config->inner + inner_header(config) > config->length)
 		return -EINVAL;
 	if (present(machine, config->slot))
 		return -EEXIST;
