@@ -1,11 +1,14 @@
 """What the command line prints is what was meant, byte for byte."""
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bongsu.cli.main import app
+from bongsu.cli.output import rounded, sentence
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
 # names of emoji, as rich has them, and parts of IPv6 addresses
@@ -61,3 +64,32 @@ def test_exit_codes(words: list[str], code: int, says: str) -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == code
     assert says in done.output
+
+
+LONG = (
+    "network.yaml:17:9: nodes.seoul.bgp.neighbors.vultr: `address` is missing and [17] is no colour"
+)
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_sentence_is_folded_on_a_terminal_between_words(width: int) -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, no_color=True, width=width)
+    sentence(LONG, to=console, styles={"is missing": "none"})
+    lines = screen.getvalue().splitlines()
+    assert len(lines) > 1
+    assert all(line.startswith("    ") for line in lines[1:])
+    words = [word for line in lines for word in line.split()]
+    assert words == LONG.split()
+    assert all(len(line) <= width or len(line.split()) == 1 for line in lines)
+
+
+def test_a_sentence_is_one_line_for_anything_else() -> None:
+    pipe = StringIO()
+    sentence(LONG, to=Console(file=pipe, width=40), indent="  ")
+    assert pipe.getvalue() == f"  {LONG}\n"
+
+
+def test_milliseconds_are_rounded_and_nothing_else() -> None:
+    given = {"avg_ms": 1.23456789, "sent_ms": None, "loss": 1 / 3, "hop": "a_ms"}
+    assert rounded(given) == given | {"avg_ms": 1.235}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bongsu.cli.lab import need_root, show_missing
-from bongsu.cli.output import fail, line, out, working
+from bongsu.cli.output import fail, line, out, sentence, working
 from bongsu.cli.probe import footer, run_survey, table
-from bongsu.cli.source import load_sound, show_findings
+from bongsu.cli.source import load_sound
 from bongsu.lab.lab import Lab
 
 if TYPE_CHECKING:
@@ -32,11 +32,10 @@ def demo(
     need_root()
     began = time.monotonic()
     path = file or example("anycast.yaml")
-    source = load_sound(path)
-    network = source.loaded.network
 
     _step("1. check", f"bongsu check {path.name}")
-    show_findings(source)
+    source = load_sound(path)
+    network = source.loaded.network
     line(f"{len(network.nodes)} nodes, {len(network.tunnels)} tunnels: no errors")
 
     _step("2. render", f"bongsu render {path.name} -o bundles")
@@ -103,7 +102,7 @@ def _show(lab: Lab) -> None:
 def _survey(lab: Lab) -> "Survey":
     result = run_survey(lab, None, count=PROBES, interval_s=PROBE_INTERVAL_S)
     out.print(table(result))
-    line(footer(result))
+    sentence(footer(result))
     return result
 
 

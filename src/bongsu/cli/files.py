@@ -9,40 +9,85 @@ import typer
 
 from bongsu.checks import Severity, codes
 from bongsu.checks import explain as page_of
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, line, out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, fail, line, out, print_json
 from bongsu.cli.output import text as write
 from bongsu.cli.source import (
     FileArgument,
     JsonOption,
+    Source,
+    UnreadableError,
     finding_dict,
     load,
     load_sound,
+    problem_dict,
     show_findings,
+    show_problems,
 )
-from bongsu.intent import model_schema
+from bongsu.intent import IntentError, model_schema
+from bongsu.intent.problem import Problem
 
 
-def check(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Judge a network file: every error and every finding, with its line."""
-    source = load(file, as_json=as_json)
+def check(
+    file: FileArgument,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Judge a network file: every error and every finding, with its line.
+
+    Exit 1 if there is an error; warnings leave it at 0, unless --strict.
+    """
+    try:
+        source = load(file)
+    except UnreadableError as error:
+        if not as_json:
+            fail(str(error), code=EXIT_USAGE)
+        print_json(_verdict([Problem(str(file), 1, 1, (), None, str(error))], None, strict))
+        raise typer.Exit(EXIT_USAGE) from None
+    except IntentError as error:
+        if as_json:
+            print_json(_verdict(error.problems, None, strict))
+        else:
+            show_problems(error, file)
+        raise typer.Exit(EXIT_FINDINGS) from None
+    verdict = _verdict([], source, strict)
     if as_json:
-        print_json(
-            {"file": str(file), "findings": [finding_dict(source, f) for f in source.findings]}
-        )
+        print_json(verdict)
     else:
-        show_findings(source)
+        show_findings(source, source.findings)
         network = source.loaded.network
         counts = [
-            f"{number} {severity.value}{'s' * (number != 1)}"
+            _count(number, severity.value)
             for severity in Severity
             if (number := sum(f.severity is severity for f in source.findings))
         ]
         line(
-            f"{file}: {len(network.nodes)} nodes, {len(network.tunnels)} tunnels, "
+            f"{file}: {_count(len(network.nodes), 'node')}, "
+            f"{_count(len(network.tunnels), 'tunnel')}, "
             f"{len(codes())} checks: {', '.join(counts) or 'all is well'}"
         )
-    if any(f.severity is not Severity.INFO for f in source.findings):
+    if not verdict["ok"]:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _verdict(problems: list[Problem], source: Source | None, strict: bool) -> dict[str, object]:
+    """What `check --json` prints, whatever became of the file.
+
+    `problems` are why it is no network; only a file without them has `findings`.
+    """
+    findings = source.findings if source is not None else []
+    errors = len(problems) + sum(f.severity is Severity.ERROR for f in findings)
+    warnings = sum(f.severity is Severity.WARNING for f in findings)
+    return {
+        "ok": errors == 0 and not (strict and warnings),
+        "errors": errors,
+        "warnings": warnings,
+        "problems": [problem_dict(problem) for problem in problems],
+        "findings": [finding_dict(source, f) for f in findings] if source is not None else [],
+    }
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'s' * (number != 1)}"
 
 
 def render(
@@ -76,7 +121,7 @@ def render(
         return
     for name, files in rendered.items():
         for path, text in files.items():
-            err.print(f"[bold cyan]# {name}: {path}[/]")
+            out.print(f"# {name}: {path}", style="bold cyan", markup=False, soft_wrap=True)
             write(text)
 
 
@@ -113,7 +158,7 @@ def plan(
     file: FileArgument, node: Annotated[str | None, typer.Option(help="Only this node.")] = None
 ) -> None:
     """Print the nodes' plans, JSON: what renderers and agents are given."""
-    source = load(file)
+    source = load_sound(file)
     if node is not None and node not in source.plans:
         fail(f"no node {node} in {file}", "nodes: " + ", ".join(source.plans), EXIT_USAGE)
     plans = {name: plan for name, plan in source.plans.items() if node in (None, name)}

@@ -1,7 +1,7 @@
 """The command line: verbs, and what happens when something goes wrong.
 
-Exit codes: 0 all is well, 1 findings or failure, 2 wrong usage. Modules that take time to load are
-imported by the verbs that need them.
+Exit codes: 0 all is well, or well but for warnings, 1 errors found or failure, 2 wrong usage. Modules
+that take time to load are imported by the verbs that need them.
 """
 
 import signal

@@ -4,18 +4,24 @@ Answers go to standard output, everything about the way there to standard error.
 """
 
 import json
+import re
 import sys
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.status import Status
+from rich.text import Text
 
 # emoji=False: rich would take the `:a:` of an IPv6 address for one, even where markup is off
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
+
+HANG = "    "
+"""How far the second line of a sentence, and a hint, stands in."""
 
 EXIT_FINDINGS = 1
 EXIT_USAGE = 2
@@ -26,9 +32,55 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
 
 
+def rounded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with milliseconds (keys that end in `_ms`) to 0.001: clocks know no more."""
+    return {
+        key: round(value, 3) if key.endswith("_ms") and isinstance(value, float) else value
+        for key, value in values.items()
+    }
+
+
 def line(text: str = "") -> None:
     """A line as it is: no markup, no wrapping, so that paths and commands can be copied."""
     out.print(text, markup=False, soft_wrap=True)
+
+
+def sentence(
+    text: str,
+    *,
+    to: Console | None = None,
+    styles: Mapping[str, str] | None = None,
+    indent: str = "",
+    hang: str = HANG,
+) -> None:
+    """Prose on standard output: folded at a terminal's width, one line for anything else.
+
+    `styles` are patterns and what the first match of each looks like. No word is broken.
+    """
+    console = out if to is None else to
+    width = console.width if console.is_terminal else None
+    shown = Text(folded(text, width, indent, hang))
+    for pattern, style in (styles or {}).items():
+        if match := re.search(pattern, shown.plain):
+            shown.stylize(style, *match.span())
+    console.print(shown, soft_wrap=True)
+
+
+def folded(text: str, width: int | None, indent: str = "", hang: str = HANG) -> str:
+    """The text in lines of `width` columns, `indent` before the first and also `hang` before others.
+
+    Whole, on one line, where the width is None. A word that is wider stays whole, to be copied.
+    """
+    if width is None:
+        return indent + text
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent + hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def text(whole: str) -> None:
@@ -38,9 +90,9 @@ def text(whole: str) -> None:
 
 def fail(message: str, hint: str = "", code: int = EXIT_FINDINGS) -> NoReturn:
     """Say what went wrong and what to do, and end."""
-    err.print(f"[bold red]error[/]: {_plain(message)}", soft_wrap=True)
+    sentence(f"error: {message}", to=err, styles={"^error": "bold red"})
     if hint:
-        err.print(f"[cyan]hint[/]: {_plain(hint)}", soft_wrap=True)
+        sentence(f"hint: {hint}", to=err, styles={"^hint": "cyan"})
     raise typer.Exit(code)
 
 
@@ -53,7 +105,3 @@ def working(text: str) -> Iterator[Status]:
     else:
         status = Status(text, console=Console(quiet=True))
         yield status
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")

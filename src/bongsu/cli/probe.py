@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bongsu.cli.lab import LabOption, open_lab
-from bongsu.cli.output import EXIT_FINDINGS, err, out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, err, out, print_json, rounded, sentence
 from bongsu.cli.source import JsonOption
 from bongsu.lab.lab import Lab
 
@@ -37,7 +37,7 @@ def probe(
         print_json(survey_dict(result))
     else:
         out.print(table(result))
-        out.print(footer(result), markup=False, soft_wrap=True)
+        sentence(footer(result))
     if any(look.loss == 1 for look in result.looks):
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -110,7 +110,7 @@ def survey_dict(result: "Survey") -> dict[str, object]:
     """The survey as JSON has it."""
     return {
         "target": str(result.target),
-        "looks": [asdict(look) | {"loss": look.loss} for look in result.looks],
+        "looks": [rounded(asdict(look)) | {"loss": look.loss} for look in result.looks],
         "counted": result.counted,
         "proved": result.proved,
     }

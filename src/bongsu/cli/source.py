@@ -1,15 +1,17 @@
 """The network file of a command: read, judged, and located."""
 
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from bongsu.checks import Finding, Severity, run_checks
 from bongsu.cli.collector import uncollected
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, print_json
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, HANG, err, fail, out, sentence
 from bongsu.intent import IntentError, Loaded, load_text
 from bongsu.intent.problem import Problem, path_text
 from bongsu.plan.compile import compile_network
@@ -39,63 +41,77 @@ class Source:
         return [finding for finding in self.findings if finding.severity is Severity.ERROR]
 
 
+class UnreadableError(Exception):
+    """There is no text in the file; `str()` says why."""
+
+
 def read(path: Path) -> str:
-    """The text of the file; ends with a usage error if it cannot be read."""
+    """The text of the file. Raises UnreadableError."""
     try:
         if str(path) == "-":
             return sys.stdin.read(SIZE_LIMIT)
         if path.is_dir():
-            fail(f"{path} is a directory", code=EXIT_USAGE)
+            raise UnreadableError(f"{path} is a directory")
         return path.read_text("utf-8")
     except OSError as error:
-        fail(f"cannot read {path}: {error.strerror}", code=EXIT_USAGE)
+        raise UnreadableError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        fail(f"{path} is not UTF-8 (byte {error.start})", code=EXIT_USAGE)
+        raise UnreadableError(f"{path} is not UTF-8 (byte {error.start})") from None
 
 
-def load(path: Path, *, as_json: bool = False) -> Source:
-    """The network of the file and all findings; ends with every error of the file, if it has any."""
+def load(path: Path) -> Source:
+    """The network of the file and all findings. Raises UnreadableError and IntentError."""
     text = read(path)
     with uncollected():
-        return _made(text, path, as_json)
-
-
-def _made(text: str, path: Path, as_json: bool) -> Source:
-    try:
         loaded = load_text(text, str(path))
-    except IntentError as error:
-        if as_json:
-            print_json({"file": str(path), "problems": [_problem(item) for item in error.problems]})
-        else:
-            for problem in error.problems:
-                err.print(problem.text(), markup=False, soft_wrap=True)
-            count = len(error.problems)
-            err.print(f"[bold red]{count} error{'s' * (count > 1)}[/] in {path}")
-        raise typer.Exit(EXIT_FINDINGS) from None
-    plans = compile_network(loaded.network)
-    return Source(text, loaded, plans, run_checks(loaded.network, plans))
+        plans = compile_network(loaded.network)
+        return Source(text, loaded, plans, run_checks(loaded.network, plans))
 
 
 def load_sound(path: Path) -> Source:
-    """Like `load`, and ends with the findings if one of them is an error."""
-    source = load(path)
+    """The network of a command that does something with it: warnings are shown, errors end it."""
+    try:
+        source = load(path)
+    except UnreadableError as error:
+        fail(str(error), code=EXIT_USAGE)
+    except IntentError as error:
+        show_problems(error, path, to=err)
+        raise typer.Exit(EXIT_FINDINGS) from None
+    grave = [finding for finding in source.findings if finding.severity is not Severity.INFO]
+    show_findings(source, grave, to=err)
     if source.errors:
-        show_findings(source)
         fail(f"{path} has errors, so nothing was done", hint="bongsu explain CODE says more")
     return source
 
 
-def show_findings(source: Source) -> None:
-    """Findings as text, on standard error."""
+def show_problems(error: IntentError, path: Path, *, to: Console = out) -> None:
+    """Why the file is no network, as text: every problem, and how many there are."""
+    for problem in error.problems:
+        whole, _, hint = problem.text().partition("\n")
+        sentence(whole, to=to)
+        if hint:
+            sentence(hint.strip(), to=to, indent=HANG)
+    count = len(error.problems)
+    sentence(f"{count} error{'s' * (count > 1)} in {path}", to=to, styles={r"^\d+ \w+": "bold red"})
+
+
+def show_findings(source: Source, findings: Iterable[Finding], *, to: Console = out) -> None:
+    """Findings as text, with their places."""
     colour = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-    for finding in source.findings:
+    for finding in findings:
         place = source.loaded.locate(finding.path)
         severity = finding.severity.value
-        err.print(f"{place.file}:{place.line}:{place.column}: ", end="", markup=False)
-        err.print(f"[{colour[severity]}]{severity}[/] [bold]{finding.code}[/] ", end="")
-        err.print(f"{path_text(finding.path)}: {finding.message}", markup=False, soft_wrap=True)
+        sentence(
+            f"{place.file}:{place.line}:{place.column}: {severity} {finding.code} "
+            f"{path_text(finding.path)}: {finding.message}",
+            to=to,
+            styles={
+                rf"\b{severity}(?=\s+{finding.code})": colour[severity],
+                rf"\b{finding.code}\b": "bold",
+            },
+        )
         if finding.hint:
-            err.print(f"    hint: {finding.hint}", markup=False, soft_wrap=True)
+            sentence(f"hint: {finding.hint}", to=to, indent=HANG)
 
 
 def finding_dict(source: Source, finding: Finding) -> dict[str, object]:
@@ -113,6 +129,7 @@ def finding_dict(source: Source, finding: Finding) -> dict[str, object]:
     }
 
 
-def _problem(item: Problem) -> dict[str, object]:
+def problem_dict(item: Problem) -> dict[str, object]:
+    """A problem as JSON has it."""
     names = ("file", "line", "column", "value", "message", "hint")
     return {name: getattr(item, name) for name in names} | {"path": path_text(item.path)}
