@@ -44,6 +44,7 @@ WALL_CLOCK_CALLS = {
 }
 WALL_CLOCK_ALLOWED: dict[str, str] = {
     "agent/events.py": "people read when something happened",
+    "agent/keepalive_debug.py": "people read when each keepalive went and came",
     "lab/probe/pinger.py": "the kernel stamps arrivals by the wall clock (SO_TIMESTAMPNS)",
 }
 """Module, and why it tells people the time of day."""
