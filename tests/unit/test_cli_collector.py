@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 
 from bongsu.cli import source
-from bongsu.intent import Loaded, load_text
+from bongsu.intent import IntentError, Loaded, load_text
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
 
@@ -41,6 +40,6 @@ def test_loading_is_not_collected(before: bool, monkeypatch: pytest.MonkeyPatch)
 def test_a_bad_file_brings_the_collector_back(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("version: 2\n")
-    with pytest.raises(typer.Exit):
+    with pytest.raises(IntentError):
         source.load(bad)
     assert gc.isenabled()

@@ -1,5 +1,6 @@
 """What the command line prints is what was meant, byte for byte."""
 
+from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def test_render_leaves_alone_what_is_no_bundle(tmp_path: Path) -> None:
         (["render", str(EXAMPLE), "--node", "nobody"], 2, "no node nobody"),
         (["check", str(EXAMPLE)], 0, "all is well"),
         (["explain", "SEC001"], 0, "SEC001"),
+        (["--version"], 0, f"bongsu {version('bongsu')}"),
     ],
 )
 def test_exit_codes(words: list[str], code: int, says: str) -> None:

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 STATE_DIR = Path("/run/bongsu")
 
@@ -22,6 +23,16 @@ class Arguments:
     ready_fd: int | None = None
 
 
+class _Help(argparse.HelpFormatter):
+    """Headings as the other verbs have them."""
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "Usage: " if prefix is None else prefix)
+
+    def start_section(self, heading: str | None) -> None:
+        super().start_section(heading.capitalize() if heading else heading)
+
+
 def parse(argv: Sequence[str], program: str) -> Arguments:
     """The arguments of one start. SystemExit for `--help` (0) and for wrong usage (2)."""
     parser = argparse.ArgumentParser(
@@ -29,23 +40,26 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
         description="Apply a bundle to this machine and keep it so, until SIGTERM."
         " SIGHUP: read the bundle again.",
         allow_abbrev=False,
+        formatter_class=_Help,
+        add_help=False,
+    )
+    parser.add_argument("--help", action="help", help="Show this message and exit.")
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="Bundle directory, as `render -o` writes it."
     )
     parser.add_argument(
-        "--bundle", type=Path, required=True, help="bundle directory, as `render -o` writes it"
-    )
-    parser.add_argument(
-        "--state", type=Path, default=STATE_DIR, help="state directory (default: %(default)s)"
+        "--state", type=Path, default=STATE_DIR, help="State directory (default: %(default)s)."
     )
     parser.add_argument(
         "--backend",
         choices=["kernel", "ebpf", "xdp"],
-        help="what carries GRE; without it, by probing",
+        help="What carries GRE; without it, by probing.",
     )
     parser.add_argument(
-        "--purge", action="store_true", help="at the end put the machine back as it was found"
+        "--purge", action="store_true", help="At the end put the machine back as it was found."
     )
     parser.add_argument(
-        "--ready-fd", type=int, metavar="FD", help="gets a line whenever the bundle is applied"
+        "--ready-fd", type=int, metavar="FD", help="Gets a line whenever the bundle is applied."
     )
     found = parser.parse_args(argv)
     return Arguments(

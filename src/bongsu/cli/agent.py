@@ -1,18 +1,25 @@
 """`bongsu agent`: the program that runs on every node, and questions to it."""
 
+import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bongsu.cli.output import print_json
+from bongsu.cli.output import JsonOption, line, print_json, sentence
 from bongsu.system.agent_client import SOCKET_NAME, AgentClient, AgentError
 
 app = typer.Typer(help="Run a node's agent, or ask it.", no_args_is_help=True)
 
 StateOption = Annotated[Path, typer.Option("--state", help="The agent's state directory.")]
 STATE = Path("/run/bongsu")
+
+FOLLOW_POLL_S = 0.3
+"""Events carry their own time; this is only how late they are seen."""
+ALL_EVENTS = 2000
+"""As many as an agent keeps."""
+LEVELS = {"warning": "yellow", "error": "bold red"}
 
 APPLY_WITHIN_S = 300.0
 STOP_WITHIN_S = 60.0
@@ -65,15 +72,75 @@ def stop(
 
 
 @app.command()
-def status(state: StateOption = STATE) -> None:
-    """What the agent of this machine says of tunnels, daemons and sessions, JSON."""
-    print_json(_client(state).call("status"))
+def status(state: StateOption = STATE, as_json: JsonOption = False) -> None:
+    """Show what the agent of this machine says of tunnels, sessions and daemons."""
+    from bongsu.cli.agent_view import status_text
+
+    answer = _client(state).call("status")
+    if as_json:
+        print_json(answer)
+    else:
+        line(status_text(answer))
 
 
 @app.command()
-def events(state: StateOption = STATE) -> None:
-    """What has happened on this node and why, JSON."""
-    print_json(_client(state).call("events"))
+def events(
+    state: StateOption = STATE,
+    since: Annotated[
+        int | None,
+        typer.Option(min=0, help="Events after this number; without it, the newest hundred."),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with new ones, until Ctrl-C.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what has happened on this node and why; times are UTC.
+
+    With --follow and --json, one JSON document a line.
+    """
+    client = _client(state)
+    found = client.call("events") if since is None else _since(client, since)
+    if as_json and not follow:
+        print_json(found)
+        return
+    try:
+        last: dict[str, Any] | None = None
+        while True:
+            for event in found:
+                _show_event(event, as_json)
+                last = event
+            if not follow:
+                return
+            time.sleep(FOLLOW_POLL_S)
+            found = _since(client, 0) if last is None else _after(client, last)
+    except KeyboardInterrupt:
+        return
+
+
+def _show_event(event: dict[str, Any], as_json: bool) -> None:
+    from bongsu.cli.agent_view import event_text
+
+    if as_json:
+        line(json.dumps(event))
+        return
+    level = event["level"]
+    styles = {rf"\b{level}\b": LEVELS[level]} if level in LEVELS else {}
+    sentence(event_text(event), styles=styles)
+
+
+def _after(client: AgentClient, last: dict[str, Any]) -> list[dict[str, Any]]:
+    """Events after one that is known. Another agent counts anew: all of its own."""
+    found = _since(client, last["sequence"] - 1)
+    if found and found[0]["monotonic_ns"] == last["monotonic_ns"]:
+        return found[1:]
+    overtaken = bool(found) and found[0]["sequence"] > last["sequence"]
+    return found if overtaken else _since(client, 0)
+
+
+def _since(client: AgentClient, sequence: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.call("events", since=sequence, limit=ALL_EVENTS)
+    return found
 
 
 def _client(state: Path, timeout_s: float = 30.0) -> AgentClient:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from bongsu.cli.output import EXIT_FINDINGS, out, print_json
-from bongsu.cli.source import JsonOption
+from bongsu.cli.output import EXIT_FINDINGS, JsonOption, out, print_json
 
 if TYPE_CHECKING:
     from bongsu.system.doctor import Capability

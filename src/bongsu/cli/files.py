@@ -9,11 +9,10 @@ import typer
 
 from bongsu.checks import Severity, codes
 from bongsu.checks import explain as page_of
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, fail, line, out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, JsonOption, fail, line, out, print_json
 from bongsu.cli.output import text as write
 from bongsu.cli.source import (
     FileArgument,
-    JsonOption,
     Source,
     UnreadableError,
     finding_dict,

@@ -12,8 +12,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, line, out, print_json, working
-from bongsu.cli.source import FileArgument, JsonOption, load_sound
+from bongsu.cli.output import (
+    EXIT_FINDINGS,
+    EXIT_USAGE,
+    JsonOption,
+    err,
+    fail,
+    line,
+    out,
+    print_json,
+    working,
+)
+from bongsu.cli.source import FileArgument, load_sound
 from bongsu.intent import load_text
 from bongsu.lab.lab import Lab, the_lab
 from bongsu.lab.state import LabPaths, lab_names, read_record

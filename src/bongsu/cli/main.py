@@ -6,11 +6,13 @@ that take time to load are imported by the verbs that need them.
 
 import signal
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
 from bongsu.cli import agent, debug, demo, doctor, files, lab, probe, show
-from bongsu.cli.output import EXIT_FINDINGS, fail
+from bongsu.cli.output import EXIT_FINDINGS, fail, line
 
 app = typer.Typer(
     name="bongsu",
@@ -20,6 +22,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        line(f"bongsu {version('bongsu')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    shown: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """The program's own options; its help is above."""
+
+
 app.command()(files.check)
 app.command()(files.render)
 app.command()(files.plan)

@@ -9,7 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,6 +19,8 @@ from rich.text import Text
 # emoji=False: rich would take the `:a:` of an IPv6 address for one, even where markup is off
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 
 HANG = "    "
 """How far the second line of a sentence, and a hint, stands in."""

@@ -9,8 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from bongsu.cli.lab import LabOption, open_lab
-from bongsu.cli.output import EXIT_FINDINGS, err, out, print_json, rounded, sentence
-from bongsu.cli.source import JsonOption
+from bongsu.cli.output import EXIT_FINDINGS, JsonOption, err, out, print_json, rounded, sentence
 from bongsu.lab.lab import Lab
 
 if TYPE_CHECKING:

@@ -20,7 +20,6 @@ from bongsu.plan.node import NodePlan
 FileArgument = Annotated[
     Path, typer.Argument(help="Network file (YAML), or - for standard input.", show_default=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
 
 SIZE_LIMIT = 64 * 1024 * 1024
 """Characters; 3,000 sites are some 3 MB."""

@@ -40,7 +40,9 @@ class AgentClient:
                 connection.sendall(line)
                 reply = _line(connection)
         except OSError as error:
-            raise AgentError("unreachable", f"no agent answers on {self.path}: {error}") from error
+            raise AgentError(
+                "unreachable", f"no agent answers on {self.path}: {_why(error)}"
+            ) from error
         try:
             answer = json.loads(reply)
             if answer["ok"]:
@@ -49,6 +51,10 @@ class AgentClient:
         except (ValueError, KeyError, TypeError) as error:
             raise AgentError("protocol", f"not an agent's answer: {reply[:80]!r}") from error
         raise AgentError(kind, message)
+
+
+def _why(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
 
 
 def _line(connection: socket.socket) -> bytes:

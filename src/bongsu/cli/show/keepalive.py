@@ -11,9 +11,8 @@ from rich.text import Text
 
 from bongsu.cli.agent import STATE
 from bongsu.cli.agents import LabOption, NodeOption, StateOption, find_agents
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, fail, out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, JsonOption, fail, out, print_json
 from bongsu.cli.show.keepalive_table import Row, is_down, row, table
-from bongsu.cli.source import JsonOption
 from bongsu.system.agent_client import AgentClient, AgentError
 
 WATCH_EVERY_S = 1.0
