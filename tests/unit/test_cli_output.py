@@ -9,7 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bongsu.cli.main import app
-from bongsu.cli.output import rounded, sentence
+from bongsu.cli.output import rounded, sentence, working
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
 # names of emoji, as rich has them, and parts of IPv6 addresses
@@ -95,3 +95,10 @@ def test_a_sentence_is_one_line_for_anything_else() -> None:
 def test_milliseconds_are_rounded_and_nothing_else() -> None:
     given = {"avg_ms": 1.23456789, "sent_ms": None, "loss": 1 / 3, "hop": "a_ms"}
     assert rounded(given) == given | {"avg_ms": 1.235}
+
+
+def test_phases_are_lines_where_no_spinner_turns(capsys: pytest.CaptureFixture[str]) -> None:
+    with working("raising the lab") as status:
+        for phase in ("links", "agents [2]", "agents [2]", "sessions"):
+            status.update(phase)
+    assert capsys.readouterr().err == "raising the lab\nlinks\nagents [2]\nsessions\n"

@@ -98,12 +98,25 @@ def fail(message: str, hint: str = "", code: int = EXIT_FINDINGS) -> NoReturn:
     raise typer.Exit(code)
 
 
+class Phases:
+    """What is being done, on anything but a terminal: a line on standard error for each phase."""
+
+    def __init__(self, text: str) -> None:
+        self._last = ""
+        self.update(text)
+
+    def update(self, text: str) -> None:
+        """Another phase, if it is another."""
+        if text != self._last:
+            err.print(text, markup=False, soft_wrap=True)
+            self._last = text
+
+
 @contextmanager
-def working(text: str) -> Iterator[Status]:
-    """A spinner on a terminal while something takes its time; a line on anything else."""
+def working(text: str) -> Iterator[Status | Phases]:
+    """A spinner on a terminal while something takes its time; lines on anything else."""
     if err.is_terminal:
         with err.status(text) as status:
             yield status
     else:
-        status = Status(text, console=Console(quiet=True))
-        yield status
+        yield Phases(text)
