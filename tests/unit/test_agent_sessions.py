@@ -1,5 +1,7 @@
 """Changes of BIRD's sessions become events, also those that nobody saw happen."""
 
+import pytest
+
 from bongsu.agent.events import EventLog
 from bongsu.agent.sessions import SessionWatch
 from bongsu.system.daemons.birdctl import BfdSession, ProtocolState
@@ -53,3 +55,25 @@ def test_a_session_that_is_no_more() -> None:
     assert told(([], [bfd("Up", "1")]), ([], [])) == [
         ("bfd", "gre-seoul 10.99.1.2", "the session is gone", "warning")
     ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "fell"),
+    [
+        # One instant, reckoned twice.
+        ("07:17:35.222", "07:17:35.223", False),
+        ("07:17:35.999", "07:17:36.000", False),
+        ("00:00:00.000", "23:59:59.999", False),
+        ("2026-11-22 07:17:35.222", "2026-11-22 07:17:35.221", False),
+        # What is long ago is a date, and near midnight the date wavers.
+        ("07:17:35.222", "2026-11-21", False),
+        ("2026-11-21", "2026-11-22", False),
+        # A fall.
+        ("07:17:35.222", "07:17:35.242", True),
+        ("07:17:35", "07:17:36", True),
+        ("2026-11-21", "07:17:35.222", True),
+        ("2026-11-22 07:17:35.222", "2026-11-23 07:17:35.222", True),
+    ],
+)
+def test_only_a_time_that_has_moved_is_a_fall(first: str, second: str, fell: bool) -> None:
+    assert bool(told(([], [bfd("Up", first)]), ([], [bfd("Up", second)]))) is fell

@@ -1,11 +1,20 @@
 """What BIRD's sessions went through, as events: the part of "why is it down?" that BIRD knows.
 
 BIRD does not say when a BFD session changes, so its tables are compared with what they were. A session
-that fell and rose between two looks is seen by the time it is up since.
+that fell and rose between two looks is seen by the time it is up since. BIRD reckons that time anew
+for every answer, so it wavers by a millisecond; in its short formats an old time becomes a date.
 """
+
+import re
+from datetime import datetime
 
 from bongsu.agent.events import EventLog, Level
 from bongsu.system.daemons.birdctl import BfdSession, ProtocolState
+
+SAME_S = 0.01
+"""Two times nearer than this are one. A real fall takes longer: three packets have to be missed."""
+DAY_S = 86400.0
+_CLOCK = re.compile(r"(\d\d):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 class SessionWatch:
@@ -27,7 +36,7 @@ class SessionWatch:
         before, self._seen = self._seen, now
         for key, (state, since) in now.items() if before is not None else ():
             old = (before or {}).get(key)
-            if old == (state, since):
+            if old is not None and old[0] == state and _same_time(old[1], since):
                 continue
             self._tell(*key, state, since, None if old is None else old[0])
         for kind, subject in (before or {}).keys() - now.keys():
@@ -42,3 +51,25 @@ class SessionWatch:
         elif old == state:
             return  # tried again and still not up: no news
         self._events.add(kind, subject, cause, level=level, since=since)
+
+
+def _same_time(old: str, new: str) -> bool:
+    """Whether two answers of BIRD mean one instant (`12:34:56.789`, a date, or both).
+
+    A date alone is what becomes of a time that is long ago: nothing has begun anew.
+    """
+    if old == new or re.fullmatch(r"\d{4}-\d\d-\d\d", new):
+        return True
+    clocks = _CLOCK.fullmatch(old), _CLOCK.fullmatch(new)
+    if clocks[0] and clocks[1]:
+        apart = abs(_seconds(clocks[0]) - _seconds(clocks[1]))
+        return min(apart, DAY_S - apart) < SAME_S
+    try:
+        apart = abs((datetime.fromisoformat(old) - datetime.fromisoformat(new)).total_seconds())
+    except ValueError:
+        return False
+    return apart < SAME_S
+
+
+def _seconds(clock: re.Match[str]) -> float:
+    return int(clock[1]) * 3600 + int(clock[2]) * 60 + float(clock[3])
