@@ -176,14 +176,38 @@ def test_faults_that_name_nothing_are_refused(anycast: Lab, fault: str) -> None:
     assert settle(anycast, 0) == []
 
 
-def test_events_say_why(anycast: Lab) -> None:
-    """After the tunnel was silent, its ends say what went down and for which cause."""
+def test_events_say_why_and_in_which_order(anycast: Lab) -> None:
+    """BFD moves the traffic at once, the keepalive agrees some seconds later, and BGP tells others."""
+    tokyo = anycast.agent("tokyo")
+    since = tokyo.call("events")[-1]["sequence"]
+
+    def trail() -> list[tuple[str, str, str]]:
+        found = [e for e in tokyo.call("events", limit=2000) if e["sequence"] > since]
+        return [(e["kind"], e["subject"], e["details"].get("state")) for e in found]
+
     bring_in(anycast, "silent-loss:gre-tokyo")
-    time.sleep(5)  # keepalive of the example: 1 s, 3 retries
     try:
-        events = json.dumps(anycast.agent("tokyo").call("events"))
-        assert "gre-tokyo" in events
-        assert "keepalive" in events
+        deadline = time.monotonic() + 20  # keepalive of the example: 1 s, 3 retries
+        while ("link", "gre-tokyo", "down") not in trail() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        steps = [
+            trail().index(step)
+            for step in (
+                ("route", "103.178.34.0/23", "there"),  # into nothing, until BGP has told all
+                ("line-protocol", "gre-tokyo", "down"),
+                ("link", "gre-tokyo", "down"),
+            )
+        ]
+        assert steps == sorted(steps), trail()
+        moved = next(e for e in tokyo.call("events", limit=2000) if e["sequence"] > since
+                     and e["subject"] == "103.178.34.0/23")  # fmt: skip
+        assert moved["cause"] == "refused"
+        assert moved["details"]["before"] == "by gre-tokyo via 10.99.2.2"
+        with anycast.router("cloud-nrt") as bird:
+            assert bird.routes("for 103.178.34.0/23 protocol s_tokyo_vultr") == []
     finally:
         heal(anycast, "silent-loss:gre-tokyo")
         assert settle(anycast, 30) == []
+    assert ("link", "gre-tokyo", "up") in trail()
+    back = [step for step in trail() if step[:2] == ("route", "103.178.34.0/23")]
+    assert back[-1][2] == "there"
