@@ -39,7 +39,7 @@ SOCKET_EVENTS = {
 NEEDS = {
     "root": ("ip", "nft", "tc"),
     "lab": ("ip", "nft", "tc", "bird", "birdc", "netplan"),
-    "vm": ("qemu-system-x86_64", "busybox", "setpriv"),
+    "vm": ("qemu-system-x86_64", "busybox", "setpriv", "certutil"),
 }
 
 
