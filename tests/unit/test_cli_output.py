@@ -1,5 +1,6 @@
 """What the command line prints is what was meant, byte for byte."""
 
+import re
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bongsu.cli.main import app
+from bongsu.cli import output
+from bongsu.cli.main import _words, app
 from bongsu.cli.output import rounded, sentence, working
+from bongsu.cli.verbs import VERBS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
 # names of emoji, as rich has them, and parts of IPv6 addresses
@@ -102,3 +105,48 @@ def test_phases_are_lines_where_no_spinner_turns(capsys: pytest.CaptureFixture[s
         for phase in ("links", "agents [2]", "agents [2]", "sessions"):
             status.update(phase)
     assert capsys.readouterr().err == "raising the lab\nlinks\nagents [2]\nsessions\n"
+
+
+def test_help_has_every_verb_and_loads_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bongsu.cli.verbs.load", None)
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    lines = [text.split(maxsplit=1) for text in shown.partition("Commands:")[2].splitlines()]
+    assert [tuple(line) for line in lines if line] == [
+        (name, verb.help) for name, verb in VERBS.items()
+    ]
+
+
+def test_the_program_starts_without_what_verbs_need() -> None:
+    """What is imported to start with names no other module of ours."""
+    for name in ("main", "verbs", "output"):
+        source = (Path(output.__file__).parent / f"{name}.py").read_text()
+        ours = set(re.findall(r"^from (bongsu\.\S+) import", source, re.M))
+        assert ours <= {"bongsu.cli.output", "bongsu.cli.verbs"}
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_is_there_and_looks_like_the_others(name: str) -> None:
+    done = CliRunner().invoke(app, [name, "--help"])
+    assert done.exit_code == 0
+    assert f"Usage: bongsu {name}" in done.stdout
+    assert "--install-completion" not in done.stdout
+    assert "╭" not in done.stdout
+
+
+def test_a_wrong_verb_is_told_what_may_have_been_meant() -> None:
+    done = CliRunner().invoke(app, ["chek"])
+    assert done.exit_code == 2
+    assert "Did you mean 'check'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileExistsError(17, "File exists", "bundles"), "bundles: file exists"),
+        (OSError(28, "No space left on device"), "no space left on device"),
+        (OSError("own words"), "own words"),
+        (ValueError("own words"), "own words"),
+    ],
+)
+def test_errors_of_the_system_are_words(error: Exception, words: str) -> None:
+    assert _words(error) == words

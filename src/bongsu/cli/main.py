@@ -1,7 +1,6 @@
 """The command line: verbs, and what happens when something goes wrong.
 
-Exit codes: 0 all is well, or well but for warnings, 1 errors found or failure, 2 wrong usage. Modules
-that take time to load are imported by the verbs that need them.
+Exit codes: 0 all is well, or well but for warnings, 1 errors found or failure, 2 wrong usage.
 """
 
 import signal
@@ -11,11 +10,12 @@ from typing import Annotated
 
 import typer
 
-from bongsu.cli import agent, debug, demo, doctor, files, lab, probe, show
 from bongsu.cli.output import EXIT_FINDINGS, fail, line
+from bongsu.cli.verbs import Verbs
 
 app = typer.Typer(
     name="bongsu",
+    cls=Verbs,
     help="One YAML file to a WAN that you own: checked, rendered, proved in a lab, run.",
     no_args_is_help=True,
     add_completion=False,
@@ -40,20 +40,6 @@ def _program(
     """The program's own options; its help is above."""
 
 
-app.command()(files.check)
-app.command()(files.render)
-app.command()(files.plan)
-app.command()(files.explain)
-app.command()(files.schema)
-app.command()(probe.probe)
-app.command()(doctor.doctor)
-app.command()(demo.demo)
-app.add_typer(lab.app, name="lab")
-app.add_typer(agent.app, name="agent")
-app.add_typer(show.app, name="show")
-app.add_typer(debug.app, name="debug")
-
-
 def run() -> None:
     """Entry point of the `bongsu` program."""
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -70,6 +56,14 @@ def run() -> None:
         if not (type(error).__module__.startswith("bongsu.") or isinstance(error, OSError)):
             raise
         try:
-            fail(str(error), getattr(error, "hint", ""))
+            fail(_words(error), getattr(error, "hint", ""))
         except typer.Exit as leave:
             sys.exit(leave.exit_code)
+
+
+def _words(error: Exception) -> str:
+    """The error's own words; of the system's the file and the reason, without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        reason = error.strerror[0].lower() + error.strerror[1:]
+        return f"{error.filename}: {reason}" if error.filename is not None else reason
+    return str(error)
