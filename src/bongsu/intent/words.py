@@ -82,7 +82,7 @@ def _problem(path: Path, kind: str, document: Document) -> Problem:
     schemas = schemas_at(path, root)
     line, column = document.position(path)
     if is_secret(path, root):
-        words = f"{expected(schemas)} is meant here"
+        words = f"expected {expected(schemas)}"
         hint = "the secret itself never stands in the file"
         if path[0] == "lab":
             hint = "put it into quotes"
@@ -92,7 +92,7 @@ def _problem(path: Path, kind: str, document: Document) -> Problem:
     if kind in ("too_short", "too_long"):
         words = _size(schemas, value)
         return Problem(document.file, line, column, path, None, words, None)
-    words = f"{expected(schemas)} is meant here"
+    words = f"expected {expected(schemas)}"
     return Problem(
         document.file, line, column, path, value_text(value), words, _why(path, value, schemas)
     )
@@ -122,7 +122,7 @@ def _bad_name(path: Path) -> tuple[str, str]:
     schemas = schemas_at(path[:-1], None)
     patterns = [key for schema in schemas for key in schema.get("patternProperties", ())]
     meant = expected([{"type": "string", "pattern": patterns[0]}] if patterns else [])
-    return f"{value_text(path[-1])} is no name here", f"{meant} is meant"
+    return f"{value_text(path[-1])} is not a valid name", f"expected {meant}"
 
 
 def _untold(path: Path, value: Any, document: Document) -> Problem:
@@ -137,7 +137,7 @@ def _untold(path: Path, value: Any, document: Document) -> Problem:
         line, column = document.position(at)
         close = difflib.get_close_matches(str(value["expect"]), kinds, 1)
         hint = f"did you mean {close[0]}?" if close else None
-        words = f"{known} is meant here"
+        words = f"expected {known}"
         return Problem(document.file, line, column, at, value_text(value["expect"]), words, hint)
     line, column = document.position(path)
     return Problem(document.file, line, column, path, None, "`expect` is missing", f"it is {known}")
@@ -148,12 +148,12 @@ def _size(schemas: list[dict[str, Any]], value: Any) -> str:
     low = next((s[k] for s in schemas for k in ("minItems", "minProperties") if k in s), None)
     high = next((s[k] for s in schemas for k in ("maxItems", "maxProperties") if k in s), None)
     if low is not None and low == high:
-        return f"exactly {low} are meant here, not {count}"
+        return f"expected exactly {low}, found {count}"
     if count == 0:
         return "it is empty"
     if low is not None and count < low:
-        return f"at least {low} are meant here, not {count}"
-    return f"at most {high} are meant here, not {count}"
+        return f"expected at least {low}, found {count}"
+    return f"expected at most {high}, found {count}"
 
 
 def _why(path: Path, value: Any, schemas: list[dict[str, Any]]) -> str | None:

@@ -65,7 +65,7 @@ def _uplinks(parts: Parts) -> None:
             continue
         for interface, uplink in mapping(by_interface).items():
             plugged.add((node, interface))
-            known = parts.interfaces(node, "uplink")
+            known = parts.likely(node, "uplink")
             parts.want((*path, interface), interface, known, f"uplink of {node} named", key=True)
             parts.want((*path, interface, "to"), mapping(uplink).get("to"), parts.ases, "AS")
     for node in parts.nodes:
@@ -116,7 +116,7 @@ def _plug(parts: Parts, path: Path, end: Any) -> tuple[str, str] | None:
     if node not in parts.nodes:
         parts.want(path, node, parts.nodes, "node")
         return None
-    known = parts.interfaces(node, "link")
+    known = parts.likely(node, "link")
     parts.want(path, interface, known, f"link of {node} named")
     return (node, interface) if interface in known else None
 
@@ -165,7 +165,7 @@ def _hosts(parts: Parts) -> None:
         parts.want((*path, "node"), node, parts.nodes, "node")
         if not isinstance(node, str) or node not in parts.nodes or not isinstance(interface, str):
             continue
-        lans = parts.interfaces(node, "lan")
+        lans = parts.likely(node, "lan")
         parts.want((*path, "interface"), interface, lans, f"LAN of {node} named")
         found = mapping(mapping(parts.nodes[node]).get("interfaces")).get(interface)
         networks = [_network(text) for text in sequence(mapping(found).get("addresses"))]

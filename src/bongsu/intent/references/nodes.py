@@ -8,7 +8,7 @@ def node_problems(parts: Parts) -> None:
     for name, node in parts.nodes.items():
         node = mapping(node)
         neighbors = mapping(mapping(node.get("bgp")).get("neighbors"))
-        if neighbors and not parts.interfaces(name, "uplink"):
+        if neighbors and not parts.likely(name, "uplink"):
             words = "BGP neighbors need an uplink, and this node has none"
             parts.say(("nodes", name), words, "give an interface `role: uplink`", key=True)
         secrets = mapping(parts.lab.get("secrets"))

@@ -8,7 +8,10 @@ from typing import Any
 
 from bongsu.intent.document import Document
 from bongsu.intent.problem import Path, Problem, value_text
+from bongsu.model.node import Role
 
+ROLES = ("uplink", "lan", "link", "loopback")
+NODE_ROLES = tuple(role.value for role in Role)
 KNOWN = 12
 """Names listed in a hint; of 3,000 the rest is no help."""
 
@@ -25,6 +28,7 @@ class Parts:
         self.tunnels = mapping(root.get("tunnels"))
         self.lab = mapping(root.get("lab"))
         self.has_lab = isinstance(root.get("lab"), dict)
+        self.no_lab = root.get("lab") is None and isinstance(document.root, dict)
         self.ases = mapping(mapping(self.lab.get("internet")).get("ases"))
         self.vantages = mapping(self.lab.get("vantages"))
         self.hosts = mapping(self.lab.get("hosts"))
@@ -32,16 +36,35 @@ class Parts:
 
     def interfaces(self, node: str, role: str | None = None) -> list[str]:
         """Names of a node's interfaces, of one role if asked."""
-        found = mapping(mapping(self.nodes.get(node)).get("interfaces"))
+        found = self._interfaces(node)
         return [name for name, item in found.items() if role in (None, mapping(item).get("role"))]
 
+    def likely(self, node: str, *roles: str) -> list[str]:
+        """Names of the interfaces that have one of the roles, or may: their own role is wrong.
+
+        One wrong word is one error, and not one for everything that leans on it.
+        """
+        return [
+            name
+            for name, item in self._interfaces(node).items()
+            if (role := mapping(item).get("role")) in roles or role not in ROLES
+        ]
+
     def outward(self, node: str) -> list[str]:
-        """Names of the interfaces that lead away from a node: uplinks and links."""
-        return [*self.interfaces(node, "uplink"), *self.interfaces(node, "link")]
+        """Names of the interfaces that lead away from a node, or may: uplinks and links."""
+        return self.likely(node, "uplink", "link")
+
+    def pops(self) -> list[str]:
+        """Names of the nodes that are PoPs, or may be: their role is wrong."""
+        roles = {name: mapping(node).get("role") for name, node in self.nodes.items()}
+        return [name for name, role in roles.items() if role == "pop" or role not in NODE_ROLES]
+
+    def _interfaces(self, node: str) -> dict[str, Any]:
+        return mapping(mapping(self.nodes.get(node)).get("interfaces"))
 
     def interface(self, node: str, name: str) -> dict[str, Any]:
         """One interface of a node; empty if there is none."""
-        return mapping(mapping(mapping(self.nodes.get(node)).get("interfaces")).get(name))
+        return mapping(self._interfaces(node).get(name))
 
     def tunnels_of(self, node: str) -> dict[str, dict[str, Any]]:
         """The tunnels that end at a node, with its end of each."""

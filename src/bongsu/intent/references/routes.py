@@ -51,8 +51,7 @@ class _Ways:
         self.parts = parts
         self.node = node
         self.tunnels = parts.tunnels_of(node)
-        named = [(role, name) for role in HOPPING for name in parts.interfaces(node, role)]
-        self.interfaces = [name for _role, name in named]
+        self.interfaces = parts.likely(node, *HOPPING)
         self.connected, self.inside = _Networks(), _Networks()
         self.own = set()
         for name in self.interfaces:

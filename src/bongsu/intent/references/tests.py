@@ -13,13 +13,17 @@ EXPECTATIONS = ("reach", "entry", "path", "unreachable", "outage")
 
 def test_problems(parts: Parts) -> None:
     """Judge every assertion."""
-    pops = [name for name, node in parts.nodes.items() if mapping(node).get("role") == "pop"]
+    pops = parts.pops()
+    if parts.no_lab and any(_names_members(mapping(item)) for item in parts.tests):
+        words = "they name hosts or vantage points of a lab, and there is no `lab:` section"
+        parts.say(("tests",), words, "describe the lab, or remove these tests", key=True)
     for index, item in enumerate(parts.tests):
         item = mapping(item)
         path = ("tests", index)
-        _sources(parts, path, item)
+        if parts.has_lab:
+            _sources(parts, path, item)
         target = item.get("to")
-        if isinstance(target, str) and not _is_address(target):
+        if parts.has_lab and isinstance(target, str) and not _is_address(target):
             parts.want((*path, "to"), target, parts.hosts, "host")
         for key in ("pop", "then_pop"):
             parts.want((*path, key), item.get(key), pops, "PoP")
@@ -27,9 +31,14 @@ def test_problems(parts: Parts) -> None:
             _fault(parts, (*path, "fault"), item["fault"])
 
 
+def _names_members(item: dict[str, Any]) -> bool:
+    target = item.get("to")
+    return bool(sequence(item.get("from"))) or (isinstance(target, str) and not _is_address(target))
+
+
 def _sources(parts: Parts, path: Path, item: dict[str, Any]) -> None:
     everyone = item.get("from", "vantages") == "vantages"
-    if everyone and parts.has_lab and not parts.vantages and item.get("expect") in EXPECTATIONS:
+    if everyone and not parts.vantages and item.get("expect") in EXPECTATIONS:
         listing = ", ".join(list(parts.hosts)[:KNOWN])
         say = f"name hosts: `from: [{listing}]`" if listing else "add one to lab.vantages"
         parts.say((*path, "from") if "from" in item else path, "the lab has no vantage point", say)
