@@ -235,8 +235,12 @@ def test_an_ios_that_only_answers_minds_neither_nonce_nor_pace() -> None:
 
 OVER_IPV6 = """
 nodes:
-  a: {interfaces: {lo0: {addresses: ["fd00::1/128"]}}}
-  b: {interfaces: {lo0: {addresses: ["fd00::2/128"]}}}
+  a:
+    interfaces: {lo0: {addresses: ["fd00::1/128"]}, gi0-0: {addresses: ["fd01::1/64"]}}
+    routes: [{to: "fd00::2/128", via: "fd01::2"}]
+  b:
+    interfaces: {lo0: {addresses: ["fd00::2/128"]}, gi0-0: {addresses: ["fd01::2/64"]}}
+    routes: [{to: "fd00::1/128", via: "fd01::1"}]
 """
 
 

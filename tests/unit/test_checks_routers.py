@@ -82,6 +82,7 @@ def test_tunnels_by_way_of_each_other() -> None:
         routes: [{to: 192.168.1.2/32, via: tunnel1}, {to: 192.168.2.2/32, via: %s}]
       b:
         interfaces: {lo1: {role: loopback, addresses: [192.168.2.2/32]}}
+        routes: [{to: 192.168.0.0/16, via: 172.31.0.1}]
     tunnels:
       tunnel1:
         ends:
@@ -153,8 +154,14 @@ def test_of_several_underlays_the_smallest_counts() -> None:
 
 PUBLIC = """
 nodes:
-  a: {platform: ios, interfaces: {lo0: {addresses: [198.51.100.1/32]}}}
-  b: {platform: ios, interfaces: {lo0: {addresses: [203.0.113.1/32]}}}
+  a:
+    platform: ios
+    interfaces: {lo0: {addresses: [198.51.100.1/32]}}
+    routes: [{to: 203.0.113.1/32, via: 172.31.0.2}]
+  b:
+    platform: ios
+    interfaces: {lo0: {addresses: [203.0.113.1/32]}}
+    routes: [{to: 198.51.100.1/32, via: 172.31.0.1}]
 """
 
 

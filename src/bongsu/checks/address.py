@@ -57,3 +57,13 @@ def kind(item: Address | Prefix) -> str | None:
 def is_public(address: Address) -> bool:
     """Whether the address is for the whole Internet to reach."""
     return kind(address) is None
+
+
+def is_no_host(address: Address, network: Prefix) -> bool:
+    """Whether it is the first or last IPv4 address of its network, which no host can have.
+
+    In /31 and /32 every address is a host's (RFC 3021).
+    """
+    if network.version == 6 or network.prefixlen >= 31:
+        return False
+    return address in (network.network_address, network.broadcast_address)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bongsu.checks.address import is_no_host
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.base import Address
@@ -38,4 +39,6 @@ def _wrong(interface: NodeInterface, gateway: Address, family: int) -> str | Non
         return None
     if not any(gateway in address.network for address in own):
         return "is in none of the interface's networks, " + ", ".join(str(a.network) for a in own)
+    if any(is_no_host(gateway, address.network) for address in own):
+        return "is the first or last address of its network, which no router can have"
     return None

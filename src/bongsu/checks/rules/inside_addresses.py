@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from bongsu.checks.address import is_no_host
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
-from bongsu.model.base import Interface
 from bongsu.model.tunnel import Tunnel
 
 
@@ -38,16 +38,9 @@ def _wrong(tunnel: Tunnel) -> Iterator[tuple[str, str]]:
             )
         else:
             for node, address in ((one, a), (other, b)):
-                if _no_host(address):
+                if is_no_host(address.ip, address.network):
                     yield (
                         f"{address.ip} at {node} is the first or last address of "
                         f"{address.network}, which no host can have",
                         "one in between",
                     )
-
-
-def _no_host(address: Interface) -> bool:
-    network = address.network
-    if network.version == 6 or network.prefixlen >= 31:
-        return False
-    return address.ip in (network.network_address, network.broadcast_address)
