@@ -1,5 +1,6 @@
 # The front door. `make demo` and `make test` need nothing but Debian 12, git and make, and root.
 #
+#   venv   Debian's packages, and bongsu in .venv
 #   demo   raise the lab, break it, look at it, tear it down
 #   test   everything: lint, types, unit, root, lab and VM tests
 #   unit   what needs no root, in seconds
