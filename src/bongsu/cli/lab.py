@@ -7,10 +7,11 @@ small network to check.
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from bongsu.cli.output import (
     EXIT_FINDINGS,
@@ -24,9 +25,10 @@ from bongsu.cli.output import (
     working,
 )
 from bongsu.cli.source import FileArgument, load_sound
-from bongsu.intent import load_text
+from bongsu.intent import IntentError, load_text
 from bongsu.lab.lab import Lab, the_lab
 from bongsu.lab.state import LabPaths, lab_names, read_record
+from bongsu.lab.topology import TopologyError
 
 if TYPE_CHECKING:
     from bongsu.lab.verdict import Verdict
@@ -115,7 +117,7 @@ def status(as_json: JsonOption = False) -> None:
     from bongsu.lab.lifecycle import settle
 
     need_root()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in lab_names():
         record = read_record(name)
         if record is None:
@@ -123,7 +125,10 @@ def status(as_json: JsonOption = False) -> None:
         phase = "leftover" if record.leftover else record.phase
         missing: list[str] = []
         if phase == "up":
-            missing = settle(open_lab(name), 0)
+            try:
+                missing = settle(open_lab(name), 0)
+            except (IntentError, TopologyError, OSError):
+                phase = "foreign"
         rows.append(
             {
                 "lab": name,
@@ -136,18 +141,28 @@ def status(as_json: JsonOption = False) -> None:
         )
     if as_json:
         print_json(rows)
-        return
-    if not rows:
+    elif rows:
+        _show_labs(rows)
+    else:
         line("no lab is there")
-        return
-    table = Table("Lab", "State", "From", "Raised in", "Faults", "Not settled")
+
+
+def _show_labs(rows: list[dict[str, Any]]) -> None:
+    """A row for each lab; below, whole, what would not fit into a column."""
+    table = Table("Lab", "State", "Raised in", "Faults", "Not settled", "From")
     for row in rows:
         raised = f"{row['raised_s']} s" if row["raised_s"] else ""
-        table.add_row(
-            str(row["lab"]), str(row["phase"]), str(row["source"]), raised,
-            "\n".join(row["faults"]), "\n".join(row["not_settled"]),  # type: ignore[arg-type]
-        )  # fmt: skip
+        counts = [str(len(row[key])) if row[key] else "" for key in ("faults", "not_settled")]
+        cells = [row["lab"], row["phase"], raised, *counts, row["source"]]
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     out.print(table)
+    for row in rows:
+        name = row["lab"]
+        if row["phase"] == "foreign":
+            line(f"{name}: raised by another version: bongsu lab down --lab {name}")
+        for key, words in (("faults", "fault in effect"), ("not_settled", "not settled")):
+            for text in row[key]:
+                line(f"{name}: {words}: {text}")
 
 
 @app.command()

@@ -6,8 +6,12 @@ from typing import Any
 
 from bongsu.lab.internet import session_symbol
 from bongsu.lab.lab import Lab
+from bongsu.model.base import Prefix
 from bongsu.system.agent_client import AgentError
 from bongsu.system.daemons.birdctl import BirdError
+
+Sightings = dict[str, list[Prefix]]
+"""Prefixes by vantage point."""
 
 
 def agents_missing(lab: Lab) -> list[str]:
@@ -41,19 +45,36 @@ def _sessions_missing(lab: Lab) -> Iterator[str]:
 
 def _routes_missing(lab: Lab) -> Iterator[str]:
     items = [item for plan in lab.plans.values() for item in plan.announcements]
-    announced = sorted({item.prefix for item in items}, key=str)
-    specifics = sorted({more for item in items for more in item.more_specifics}, key=str)
+    announced = sorted({item.prefix for item in items}, key=_order)
+    specifics = sorted({more for item in items for more in item.more_specifics}, key=_order)
+    missing: Sightings = {}
+    standing: Sightings = {}
     for vantage in lab.topology.vantages:
-        for prefix in announced:
-            if not lab.as_path(vantage, prefix.network_address):
-                yield f"{vantage}: no route to {prefix}"
+        missing[vantage] = [p for p in announced if not lab.as_path(vantage, p.network_address)]
         try:
             with lab.router(vantage) as bird:
-                for prefix in specifics:
-                    if bird.routes(str(prefix)):
-                        yield f"{vantage}: {prefix} is still announced in place of a lost PoP"
+                standing[vantage] = [p for p in specifics if bird.routes(str(p))]
         except (OSError, BirdError):
             yield f"{vantage}: BIRD does not answer"
+    yield from summed_up(missing, "no route to {}")
+    yield from summed_up(standing, "{} still announced in place of a lost PoP")
+
+
+def summed_up(seen: Sightings, words: str) -> Iterator[str]:
+    """What vantage points see, in one line for each set of prefixes: in `words`, `{}` is the set."""
+    alike: dict[tuple[Prefix, ...], list[str]] = {}
+    for vantage, prefixes in seen.items():
+        if prefixes:
+            alike.setdefault(tuple(prefixes), []).append(vantage)
+    for same, vantages in alike.items():
+        what = str(same[0])
+        if len(same) > 1:
+            what = f"{len(same)} prefixes ({same[0]} to {same[-1]})"
+        yield f"{', '.join(vantages)}: {words.format(what)}"
+
+
+def _order(prefix: Prefix) -> tuple[int, int, int]:
+    return prefix.version, int(prefix.network_address), prefix.prefixlen
 
 
 def _tunnels_missing(lab: Lab) -> Iterator[str]:

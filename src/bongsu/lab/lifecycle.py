@@ -4,9 +4,12 @@ A record is on disk before anything is made; every exit but success removes what
 included; and what a killed raiser left is removed by the next start of any lab.
 """
 
+import contextlib
 import re
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bongsu.lab.converge import agents_missing, unsettled
@@ -45,6 +48,7 @@ STEADY_S = 1.5
 keepalive may still take a line down for a moment."""
 NAME_LENGTH = 24
 """With a member's 31 characters it makes the name of a namespace, 64 characters at most."""
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Progress = Callable[[str], None]
 
@@ -84,9 +88,11 @@ def raise_lab(
             settle(lab, SETTLE_WAIT_S)
             update_record(name, phase="up", raised_s=round(time.monotonic() - began, 2))
         except BaseException as error:
-            if isinstance(error, LabError) and (folder := keep_evidence(name)):
-                error.hint = f"logs and routes are kept in {folder}"
-            _remove(name)
+            with undisturbed():
+                if isinstance(error, LabError) and (folder := keep_evidence(name)):
+                    error.hint = f"logs and routes are kept in {folder}"
+                progress("removing the lab")
+                _remove(name)
             raise
     return lab
 
@@ -96,7 +102,8 @@ def remove_lab(name: str) -> None:
     with locked(name):
         if read_record(name) is None and not netns.names(LabPaths(name).netns("")):
             raise LabError(f"there is no lab {name}", hint="bongsu lab status")
-        _remove(name)
+        with undisturbed():
+            _remove(name)
 
 
 def sweep(progress: Progress = lambda _step: None) -> list[str]:
@@ -109,9 +116,27 @@ def sweep(progress: Progress = lambda _step: None) -> list[str]:
             with locked(name):
                 again = read_record(name)
                 if again is not None and again.leftover:
-                    _remove(name)
+                    with undisturbed():
+                        _remove(name)
                     removed.append(name)
     return removed
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Ignore what asks this process to end: a second Ctrl-C must not leave half of a lab.
+
+    Programs that are run meanwhile ignore it too, for the terminal sends it to them as well.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread, which alone may say what becomes of them
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def settle(lab: Lab, wait_s: float) -> list[str]:

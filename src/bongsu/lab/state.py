@@ -41,7 +41,7 @@ class LabRecord:
     source: str
     """The network file it was raised from."""
     phase: str
-    """`raising`, `up` or `removing`."""
+    """`raising`, `up` or `removing`; `foreign` if another version of bongsu wrote the record."""
     keep: bool
     """It outlives the process that raised it (`lab up`); otherwise it is that process's (`lab test`)."""
     owner_pid: int
@@ -58,8 +58,12 @@ class LabRecord:
 
     @property
     def leftover(self) -> bool:
-        """Nobody wants it any more."""
-        return not self.owner_alive and not (self.keep and self.phase == "up")
+        """Nobody wants it any more. Of another version's lab that is not for us to say."""
+        return (
+            self.phase != "foreign"
+            and not self.owner_alive
+            and not (self.keep and self.phase == "up")
+        )
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,15 @@ def read_record(name: str) -> LabRecord | None:
     """The lab's record; None if there is no such lab. A torn record counts as a leftover's."""
     path = LabPaths(name).record
     try:
-        return LabRecord(**json.loads(path.read_text()))
+        values = json.loads(path.read_text())
     except FileNotFoundError:
         return LabRecord(name, "", "raising", False, 0, 0) if path.parent.is_dir() else None
-    except (ValueError, TypeError):
+    except ValueError:
         return LabRecord(name, "", "raising", False, 0, 0)
+    try:
+        return LabRecord(**values)
+    except TypeError:
+        return LabRecord(name, "", "foreign", True, 0, 0)
 
 
 def update_record(name: str, **changes: object) -> LabRecord:
