@@ -289,7 +289,12 @@ def test_in_the_driver(w: TwoWays) -> None:
     seen = outer(w.at("a", verdict)[1])
     assert (seen.src, seen.dst) == (LOOPBACK["a"][4], LOOPBACK["b"][4])
     assert bytes(seen).endswith(mark)
-    w.ip("a", f"route replace {LOOPBACK['b'][4]}/32 dev t")
+    # a neighbour is known there as well, so that only the tunnel stands against it
+    w.ip(
+        "a",
+        f"neigh replace {LOOPBACK['b'][4]} lladdr 02:00:00:00:00:99 dev t nud permanent",
+        f"route replace {LOOPBACK['b'][4]}/32 dev t",
+    )
     eventually(lambda: w.at("a", verdict) == (xdp_pass, frame), "left to tc")
 
 
