@@ -48,6 +48,7 @@ def test_six_vantages_in_six_ases_beside_five_transits(topology: Topology) -> No
 def test_no_address_is_used_twice(topology: Topology) -> None:
     ports = [port for cable in topology.cables.values() for port in (cable.a, cable.b)]
     addresses = [address.ip for port in ports for address in port.addresses]
+    addresses += [here for port in ports for here, _ in port.peers]
     assert len(addresses) == len(set(addresses))
 
 
@@ -181,3 +182,28 @@ def test_a_name_of_a_wire_fits_whatever_its_ends_are_called(document_c: Network)
     topology = build_topology(network, compile_network(network))
     for cable in topology.cables.values():
         link_spec(cable, LabPaths("t"))
+
+
+def test_a_provider_on_the_link_has_its_address_on_the_port() -> None:
+    """BIRD looks for a single-hop neighbor on a link: an address of `lo` would leave it idle."""
+    path = Path(__file__).parents[1] / "lab" / "networks" / "on-link.yaml"
+    network = load_text(path.read_text(), path.name).network
+    topology = build_topology(network, compile_network(network))
+    port = topology.cables[topology.plugs[("edge", "ens3")]].b
+    assert [(str(here), str(there)) for here, there in port.peers] == [
+        ("203.0.113.1", "203.0.113.10"),
+        ("2001:db8:113::1", "2001:db8:113::10"),
+        ("2001:db8:113::77", "2001:db8:113::10"),
+    ]
+    router = topology.routers["cloud"]
+    assert {str(a.ip) for a in router.loopbacks} == {"198.18.1.1", "3fff:0:1::1"}
+    text = router_config(router, {"env:EDGE_PASSWORD": "once"}, topology.families)
+    assert text.count('password "once";') == 1
+
+
+def test_a_provider_further_away_is_behind_the_port(topology: Topology) -> None:
+    port = topology.cables[topology.plugs[("seoul", "ens3")]].b
+    assert [(str(here), str(there)) for here, there in port.peers] == [
+        ("203.0.113.1", "203.0.113.10")
+    ]
+    assert "169.254.169.254" in {str(a.ip) for a in topology.routers["cloud-icn"].loopbacks}

@@ -15,7 +15,7 @@ from bongsu.model.lab import Impairment, Lab, Wire
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Bfd
 from bongsu.plan.compile import OUTWARD
-from bongsu.plan.node import ExternalPeer, NodePlan
+from bongsu.plan.node import ExternalPeer, InterfacePlan, NodePlan
 
 Relation = Literal["customer", "peer", "provider"]
 """What the other side is to us (RFC 9234 section 3)."""
@@ -38,6 +38,8 @@ class Port:
     member: str
     interface: str
     addresses: tuple[Interface, ...] = ()
+    peers: tuple[tuple[Address, Address], ...] = ()
+    """Point-to-point addresses: this end's and the far end's."""
     routes: tuple[tuple[Prefix, Address | None], ...] = ()
     """Routes by this interface: prefix and gateway, or None for on-link."""
     proxy_arp: bool = False
@@ -288,13 +290,18 @@ class _Builder:
             node,
             interface,
             tuple(facing.addresses),
-            tuple((defaults[gateway.version], gateway) for gateway in facing.gateways),
+            routes=tuple((defaults[gateway.version], gateway) for gateway in facing.gateways),
         )
         port = f"to-{node}"[:15]
-        here = [ip_interface(f"{gateway}/{gateway.max_prefixlen}") for gateway in facing.gateways]
+        peers = [peer for peer in plan.external if peer.interface == interface]
         hosts: list[Prefix] = [ip_network(address.ip) for address in facing.addresses]
         router_port = Port(
-            to, port, tuple(here), tuple((host, None) for host in hosts), proxy_arp=True
+            member=to,
+            interface=port,
+            addresses=tuple(ip_interface(one) for one in facing.gateways if one.is_link_local),
+            peers=tuple(_facing(facing, peers)),
+            routes=tuple((host, None) for host in hosts),
+            proxy_arp=True,
         )
         name = f"{node}:{interface}"
         self._add_cable(Cable(name, node_port, router_port, impairment, facing.mtu))
@@ -303,9 +310,8 @@ class _Builder:
             if address.network not in router.networks:
                 router.networks.append(address.network)
             router.on_link.append((ip_network(address.ip), port))
-        for peer in plan.external:
-            if peer.interface == interface:
-                self._customer(router, plan, peer, bfd, impairment)
+        for peer in peers:
+            self._customer(router, plan, peer, bfd, impairment)
 
     def _customer(
         self,
@@ -315,7 +321,8 @@ class _Builder:
         bfd: bool,
         impairment: Impairment,
     ) -> None:
-        if peer.address not in {gateway for item in plan.interfaces for gateway in item.gateways}:
+        gateways = {gateway for item in plan.interfaces for gateway in item.gateways}
+        if peer.multihop is not None and peer.address not in gateways:
             loopback = ip_interface(f"{peer.address}/{peer.address.max_prefixlen}")
             if loopback not in router.loopbacks:
                 router.loopbacks.append(loopback)
@@ -392,6 +399,22 @@ class _Builder:
                 raise TopologyError(
                     f"host {name} ({host.address}) is in no network of {node}'s {interface}"
                 )
+
+
+def _facing(facing: InterfacePlan, peers: list[ExternalPeer]) -> Iterator[tuple[Address, Address]]:
+    """The AS router's addresses on an uplink, each with the node's address that it faces.
+
+    Point-to-point, so that BIRD opens single-hop sessions here (it looks for the neighbor on a link),
+    and yet several nodes of one network can hang on several ports.
+    """
+    pairs = [
+        (gateway, address.ip)
+        for gateway in facing.gateways
+        for address in facing.addresses
+        if address.version == gateway.version and not gateway.is_link_local
+    ]
+    pairs += [(peer.address, peer.local) for peer in peers if peer.multihop is None]
+    yield from dict.fromkeys(pairs)
 
 
 def _families(plans: dict[str, NodePlan]) -> tuple[Family, ...]:

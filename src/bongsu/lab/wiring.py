@@ -7,6 +7,7 @@ no member has a route, bridge or NAT towards the machine.
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pyroute2 import IPRoute
 
 from bongsu.lab.state import LabPaths
 from bongsu.lab.topology import Port, Segment, Topology
+from bongsu.model.base import Address, Interface
 from bongsu.system import netns
 
 BRIDGE = "br0"
@@ -108,6 +110,8 @@ def _configure(ip: Any, port: Port) -> None:
     ip.link("set", index=index, state="up")
     for address in port.addresses:
         _add_address(ip, index, address)
+    for here, there in port.peers:
+        _add_address(ip, index, ip_interface(here), there)
     for prefix, gateway in port.routes:
         if gateway is None:
             ip.route(
@@ -121,13 +125,14 @@ def _family(version: int) -> int:
     return 2 if version == 4 else 10
 
 
-def _add_address(ip: Any, index: int, address: Any) -> None:
+def _add_address(ip: Any, index: int, address: Interface, peer: Address | None = None) -> None:
     # Duplicate address detection would hold an IPv6 address back for a second, with nobody to ask.
     flags = {"flags": 0x02} if address.version == 6 else {}
     ip.addr(
         "replace",
         index=index,
-        address=str(address.ip),
+        local=str(address.ip),
+        address=str(peer or address.ip),
         prefixlen=address.network.prefixlen,
         **flags,
     )
