@@ -372,7 +372,7 @@ void ka_free(struct ka_engine *engine)
 		pthread_join(engine->thread, NULL);
 	}
 	for (uint32_t i = 0; i < engine->machine.sessions; i++)
-		__atomic_store_n(&engine->machine.records[engine->machine.heap[i]].mode, KA_OFF,
+		__atomic_store_n(&engine->machine.records[engine->machine.heap[i].slot].mode, KA_OFF,
 				 __ATOMIC_RELEASE);
 	ka_wire_close(&engine->wire);
 	ka_ear_close(&engine->ear);
@@ -467,7 +467,7 @@ void ka_debug(struct ka_engine *engine, uint32_t on)
 	pthread_mutex_lock(&engine->lock);
 	engine->debug = on;
 	for (uint32_t i = 0; i < engine->machine.sessions; i++) {
-		record = &engine->machine.records[engine->machine.heap[i]];
+		record = &engine->machine.records[engine->machine.heap[i].slot];
 		record->flags = on ? record->flags | KA_DEBUG : record->flags & ~KA_DEBUG;
 	}
 	pthread_mutex_unlock(&engine->lock);

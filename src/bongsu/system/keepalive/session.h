@@ -47,7 +47,6 @@ struct ka_config {
 
 struct ka_timer {
 	struct ka_config config;
-	uint64_t deadline;
 	uint64_t seen;	/* replies that the machine knows of */
 	uint32_t place; /* in the heap, KA_NOWHERE outside it */
 	uint32_t next;	/* slot of the next session with the same hash, for replies by socket */
@@ -57,6 +56,13 @@ enum ka_what {
 	KA_SEND,
 	KA_LINE_UP,
 	KA_LINE_DOWN,
+};
+
+/* Deadlines lie side by side: thousands of sessions do not fit into the cache. */
+struct ka_due {
+	uint64_t at;
+	uint32_t slot;
+	uint32_t unused;
 };
 
 /* What a step asks for. */
@@ -78,7 +84,7 @@ struct ka_machine {
 	struct ka_session *records;
 	struct gre_state *states; /* NULL: no kernel part */
 	struct ka_timer *timers;  /* by slot */
-	uint32_t *heap;		  /* slots, the earliest deadline first */
+	struct ka_due *heap;	  /* the earliest first; KA_NOWHERE beyond `sessions` */
 	uint32_t slots;
 	uint32_t sessions;
 	uint64_t added;
