@@ -1,5 +1,7 @@
 """Two agents and a veth between them: keepalives up, silence, carrier gone, back again."""
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bongsu.system.agent_client import AgentError
 from tests.root.agent_box import Box, boxes, cable, example, until
 
 pytestmark = pytest.mark.root
@@ -99,6 +102,79 @@ def test_a_new_agent_knows_that_the_line_is_down(pair: Pair) -> None:
     seoul.wait_ready()
     assert tunnel(seoul)["line_protocol"] == "down"
     assert "NO-CARRIER" in link(seoul)
+
+
+def test_a_killed_agent_leaves_nothing_but_the_line_as_it_was(pair: Pair) -> None:
+    """The thread dies with its process; data stays stopped until the next agent hears the peer."""
+    seoul = pair.seoul
+    pair.silence(True)
+    until(lambda: tunnel(seoul)["line_protocol"] == "down", "silence went unnoticed")
+    until(lambda: "NO-CARRIER" in link(seoul), "the carrier stayed")
+    os.kill(seoul.agent_pid(), signal.SIGKILL)
+    assert seoul.wait_end() != 0
+    assert seoul.processes() == []
+    pair.silence(False)
+    seoul.start("/run/bundle")
+    seoul.wait_ready()
+    until(lambda: tunnel(seoul)["line_protocol"] == "up", "it did not come back")
+    until(lambda: "NO-CARRIER" not in link(seoul), "the carrier stayed away")
+    assert tunnel(seoul)["keepalive"]["counter"] <= 1
+
+
+def test_what_is_known_of_a_session(pair: Pair) -> None:
+    for box in pair:
+        until(lambda box=box: tunnel(box)["keepalive"]["received"] >= 2, "no keepalive answered")
+    until(lambda: tunnel(pair.seoul)["keepalive"]["reflected"] >= 1, "the peer's went back")
+    told = tunnel(pair.seoul)["keepalive"]
+    # the first may have been sent before there was anybody
+    assert 0 <= told["sent"] - told["received"] - told["lost"] <= 1
+    assert told["counter"] <= 1
+    assert 0 < told["rtt_ms"]["min"] <= told["rtt_ms"]["avg"] <= told["rtt_ms"]["max"]
+    assert (told["scheduler"], told["dialect"], told["last_change"]) == ("fifo", "cisco", None)
+    assert (told["refused"], told["send_errors"], told["last_error"]) == ({}, 0, "")
+
+
+def test_debug_is_on_while_a_lease_lasts(pair: Pair) -> None:
+    client = pair.seoul.client
+
+    def lines(seconds: float, since: int = 0) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = client.call("keepalive_debug", since=since, seconds=seconds)[
+            "lines"
+        ]
+        return found
+
+    assert lines(0) == []
+    until(lambda: {"sent", "reply"} <= {line["event"] for line in lines(1)}, "no lines")
+    sent = next(line for line in lines(0) if line["event"] == "sent")
+    assert (sent["tunnel"], sent["local"], sent["remote"]) == (
+        "gre-seoul", "203.0.113.10", "192.0.2.10",
+    )  # fmt: skip
+    assert (sent["length"], sent["ttl"]) == (28, 255)
+    known = lines(0)[-1]["sequence"]
+    assert all(line["sequence"] > known for line in lines(0, known))
+
+    def quiet() -> bool:
+        before = tunnel(pair.seoul)["keepalive"]["sent"]
+        last = lines(0)[-1]["sequence"]
+        until(lambda: tunnel(pair.seoul)["keepalive"]["sent"] > before, "requests go on")
+        return bool(lines(0)[-1]["sequence"] == last)
+
+    until(quiet, "the lease does not end")
+    with pytest.raises(AgentError, match="between 0 and 60"):
+        lines(61)
+
+
+def test_each_step_of_a_change_has_its_time(pair: Pair) -> None:
+    seoul = pair.seoul
+    until(lambda: tunnel(seoul)["keepalive"]["received"] >= 1, "no keepalive answered")
+    pair.silence(True)
+    until(lambda: seoul.events("carrier"), "the carrier stayed")
+    (line,) = (e for e in seoul.events("line-protocol") if e["subject"] == "gre-seoul")
+    carrier = next(e for e in seoul.events("carrier") if "detected_ns" in e["details"])
+    times = [line["details"]["detected_ns"], line["details"]["stopped_ns"], carrier["monotonic_ns"]]
+    assert times == sorted(times)
+    told = tunnel(seoul)["keepalive"]["last_change"]
+    assert (told["state"], told["cause"]) == ("down", "3 keepalives unanswered")
 
 
 def test_forged_replies_do_not_keep_a_line_up(pair: Pair) -> None:
