@@ -175,10 +175,20 @@ def test_a_tunnel_that_is_down_carries_nothing(whole: Lab) -> None:
 
 
 def test_a_policy_takes_its_next_hops_in_order_and_is_given_up_at_last(whole: Lab) -> None:
+    namespace = whole.paths.netns("a")
+
+    def chosen() -> str:
+        asked = ["ip", "route", "get", str(PC_B), "from", "172.16.1.200", "iif", "lan"]
+        return run(asked, netns=namespace).stdout
+
+    assert ways(whole, "phone-a") == ("eth1", "tunnel0")
+    assert "dev eth1 table 1000" in chosen()
+
     since = now(whole, "a")
     bring_in(whole, "link-down:a/eth1")
     awaited(whole, "a", since, route_by("tunnel0", "0.0.0.0/0"))
     assert ways(whole, "phone-a") == ("tunnel0", "tunnel0")
+    assert "dev tunnel0 table 1000" in chosen()
 
     since = now(whole, "a")
     bring_in(whole, "silent-loss:tunnel0")
@@ -187,9 +197,13 @@ def test_a_policy_takes_its_next_hops_in_order_and_is_given_up_at_last(whole: La
         and event["details"]["state"] == "gone"
     ))  # fmt: skip
     assert gone["details"]["table"] == 1000
-    # Nothing is left in its table, so the next rule is asked: the main table's.
-    looked_up = ["ip", "route", "get", "192.168.1.2", "from", "172.16.1.200", "iif", "lan"]
-    assert "dev eth0" in run(looked_up, netns=whole.paths.netns("a")).stdout
+    # Nothing is left in its table, so it is the main one that decides.
+    run(["ip", "route", "add", LAN_B, "via", "172.31.0.2", "metric", "9999"], netns=namespace)
+    try:
+        assert "dev eth0" in chosen()
+        assert "table" not in chosen()
+    finally:
+        run(["ip", "route", "del", LAN_B, "metric", "9999"], netns=namespace)
 
 
 def test_a_wire_that_breaks_is_the_first_step(whole: Lab) -> None:
