@@ -16,7 +16,8 @@ venv := .venv
 bin := $(venv)/bin
 locked := $(venv)/.locked
 built := $(venv)/.built
-compiled := $(wildcard src/bongsu/system/bpf/*.[ch] src/bongsu/lab/*/*.[ch])
+compiled := $(wildcard src/bongsu/system/bpf/*.[ch] src/bongsu/system/keepalive/*.[ch] \
+	src/bongsu/lab/*/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -68,5 +69,5 @@ lock: venv
 clean:
 	rm -rf $(venv) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf src/bongsu/lab/bin
-	find src -name '*.bpf.o' -delete
+	find src \( -name '*.bpf.o' -o -name 'libkeepalive.so' \) -delete
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The engine with real packets: what is on the wire, what is believed, what stops and comes back."""
 
 import contextlib
+import dataclasses
 import os
 import select
 import socket
@@ -46,7 +47,7 @@ class Watch:
         session = self.w.at("a", lambda: session_of(made, seat))
         assert session.mode == "kernel"
         if self.mode == "socket":
-            session = type(session)(**{**vars(session), "mode": "socket"})
+            session = dataclasses.replace(session, mode="socket")
         self.w.at("a", lambda: self.engine.add(seat.slot, session, up=up))
         self.ends[seat.slot] = keepalive_ends(made)
         return seat.slot
@@ -361,6 +362,26 @@ def test_debug_lines(w: World) -> None:
         eventually(lambda: watch.record(slot)["sent"] > 10, "more requests")
         assert watch.engine.debug_lines(last) == []
         assert watch.engine.debug_lines(10**6)[0].sequence == 1, "of an engine before this one"
+
+
+def test_changes_that_nobody_took_are_made_up_for(w: World) -> None:
+    """More lines go down than changes are kept: then every line is told as it is now."""
+    count = 9000
+    memory = Memory.private(count + 1)
+    engine = w.at("h", lambda: KeepaliveEngine(memory))
+    try:
+        made = w.at("a", lambda: session_of(plan("a", keepalive=RARE), Seat(1, True, False)))
+        quick = dataclasses.replace(made, interval_ns=10**9, retries=1, ifindex=0)
+        for slot in range(1, count + 1):
+            w.at("h", lambda slot=slot: engine.add(slot, quick))
+        eventually(lambda: not memory.records["line"].any(), "all are down")
+        changes = engine.transitions()
+        assert len(changes) > count
+        assert not {change.slot: change.up for change in changes}.get(count, True)
+        assert {change.slot for change in changes} == set(range(1, count + 1))
+        assert engine.transitions() == []
+    finally:
+        engine.close()
 
 
 def test_without_a_kernel_part(w: World) -> None:

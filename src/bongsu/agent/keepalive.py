@@ -202,13 +202,15 @@ class KeepaliveShell:
 
 
 def keepalive_ends(plan: TunnelPlan) -> Ends:
-    """The tunnel as keepalives see it. ValueError without inside addresses of one family."""
-    inside = None
-    if plan.peer_addresses:
-        peer = plan.peer_addresses[0]
-        own = [each.ip for each in plan.addresses if each.version == peer.version]
-        inside = (own[0], peer) if own else None
-    return Ends(plan.local, plan.remote, plan.key, inside)
+    """The tunnel as keepalives see it. ValueError when its dialect needs what it does not have."""
+    # The one dialect that speaks between inside addresses has been seen over IPv4 only.
+    own = [each.ip for each in plan.addresses if each.version == 4]
+    peer = [each for each in plan.peer_addresses if each.version == 4]
+    inside = (own[0], peer[0]) if own and peer else None
+    ends = Ends(plan.local, plan.remote, plan.key, inside)
+    if plan.keepalive is not None:
+        ends.inner(plan.keepalive.dialect)
+    return ends
 
 
 def session_of(plan: TunnelPlan, seat: Seat) -> Session:
