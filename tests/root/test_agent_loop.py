@@ -13,6 +13,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from bongsu.agent import agent as module
 from bongsu.agent.agent import Agent, Options
 from bongsu.agent.apply import ApplyError, Report
+from bongsu.agent.keepalive import _Watched
 from bongsu.agent.supervisor import NotReadyError, Supervisor
 from bongsu.system.agent_client import AgentClient, AgentError
 from tests.root.test_agent_supervisor import Sleeper, until
@@ -46,6 +47,13 @@ class Refusing:
     def _refuse(self) -> None:
         if self.broken:
             raise NetlinkError(19, "No such device")
+
+
+class Lines:
+    """A keepalive engine, as far as the lines of its slots."""
+
+    def __init__(self, up: dict[int, bool]) -> None:
+        self.up = up.__getitem__
 
 
 class Stage:
@@ -109,15 +117,18 @@ def test_a_line_that_cannot_be_set_is_set_later(stage: Stage) -> None:
     async def scenario() -> None:
         keepalive = stage.agent._keepalive
         await until(lambda: stage.backend.refreshed > 1, "it does not run")
-        keepalive._sessions["gre-a"] = keepalive._sessions["gre-b"] = None  # type: ignore[assignment]
-        keepalive._apply_line("gre-a", False)
-        keepalive._apply_line("gre-b", True)
+        keepalive._engine = Lines({1: False, 2: True})  # type: ignore[assignment]
+        for slot, name in enumerate(("gre-a", "gre-b"), 1):
+            keepalive._watched[name] = _Watched(None, slot, None)  # type: ignore[arg-type]
+            keepalive._desired[name] = None
+        keepalive._apply_soon()
         refreshed = stage.backend.refreshed
         await until(lambda: stage.backend.refreshed > refreshed + 3, "it gave up")
         assert stage.backend.lines == []
         stage.backend.broken = False
         await until(lambda: len(stage.backend.lines) == 2, "nobody tried again")
-        keepalive._sessions.clear()
+        keepalive._watched.clear()
+        keepalive._engine = None
 
     stage.play(scenario)
     assert sorted(stage.backend.lines) == [("gre-a", False), ("gre-b", True)]

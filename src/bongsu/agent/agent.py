@@ -234,10 +234,9 @@ class Agent:
                 raise ApplyError("verify", "the agent is stopping", changed=False)
             began = time.monotonic()
             report = await self._applier.apply(directory)
-            assert self._applier.bundle is not None
-            plan = self._applier.bundle.plan
-            names = [each.name for each in plan.interfaces]
-            self._netlog.follow(names + [each.name for each in plan.tunnels])
+            if (bundle := self._applier.bundle) is not None:
+                names = [each.name for each in bundle.plan.interfaces]
+                self._netlog.follow(names + [each.name for each in bundle.plan.tunnels])
         took = round((time.monotonic() - began) * 1000, 1)
         self.events.add(
             "applied", report.plan, f"{len(report.changes)} changes", bundle=report.bundle,
