@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,6 +17,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from bongsu.system.run import run
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -93,6 +96,17 @@ def machine() -> dict[str, Any]:
         "load": list(os.getloadavg()),
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def compiled(script: str) -> bytes:
+    """The object of the BPF program that stands beside a bench: its name with .bpf.c."""
+    source = Path(script).with_suffix(".bpf.c")
+    with tempfile.TemporaryDirectory(prefix="bongsu-bench-") as directory:
+        target = Path(directory) / "bench.o"
+        include = run(["gcc", "-print-multiarch"]).stdout.strip()
+        flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{include}"]
+        run(["clang", *flags, "-c", str(source), "-o", str(target)])
+        return target.read_bytes()
 
 
 def report(

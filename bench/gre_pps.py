@@ -37,7 +37,6 @@ import ctypes
 import os
 import random
 import struct
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,7 +55,7 @@ from bongsu.system.bpf.objects import Object, Program
 from bongsu.system.gre import offload
 from bongsu.system.gre.ebpf import POLLED, EbpfBackend, far
 from bongsu.system.run import run
-from common import Figure, Ratio, machine, report
+from common import Figure, Ratio, compiled, machine, report
 
 PID = os.getpid()
 A, B = f"bst-pps{PID}-a", f"bst-pps{PID}-b"
@@ -100,14 +99,7 @@ class Tools:
     """The bench's own programs, and the maps by which they are told what to do."""
 
     def __init__(self) -> None:
-        source = Path(__file__).with_suffix(".bpf.c")
-        with tempfile.TemporaryDirectory() as directory:
-            target = Path(directory) / "bench.o"
-            include = run(["gcc", "-print-multiarch"]).stdout.strip()
-            flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{include}"]
-            run(["clang", *flags, "-c", str(source), "-o", str(target)])
-            image = target.read_bytes()
-        with Object(image, "gre_pps") as opened:
+        with Object(compiled(__file__), "gre_pps") as opened:
             opened.load()
             names = ("begin", "swallow_xdp", "swallow_again", "swallow_tc", "send_on")
             self.programs = {name: opened.program(name) for name in names}

@@ -43,8 +43,7 @@ from bongsu.system.gre.plane import Plane
 from bongsu.system.keepalive.engine import KeepaliveEngine
 from bongsu.system.keepalive.session import Session
 from bongsu.system.rtnl import Rtnl
-from bongsu.system.run import run
-from common import Figure, machine, report
+from common import Figure, compiled, machine, report
 
 PID = os.getpid()
 NAMES = {end: f"bst-ks{PID}-{end}" for end in "ab"}
@@ -138,14 +137,7 @@ class Wires:
 
 def silence() -> Program:
     """Compiled and loaded."""
-    source = Path(__file__).with_suffix(".bpf.c")
-    with tempfile.TemporaryDirectory(prefix="bongsu-bench-") as directory:
-        target = Path(directory) / "silence.o"
-        include = run(["gcc", "-print-multiarch"]).stdout.strip()
-        flags = ["-O2", "-g", "-target", "bpf", "-mcpu=v3", f"-I/usr/include/{include}"]
-        run(["clang", *flags, "-c", str(source), "-o", str(target)])
-        image = target.read_bytes()
-    with Object(image, "silence") as opened:
+    with Object(compiled(__file__), "silence") as opened:
         opened.load()
         return opened.program("silence")
 

@@ -12,7 +12,10 @@ import pytest
 from bongsu.intent import load_text
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import raise_lab, remove_lab
+from bongsu.lab.probe.pinger import Pinger
+from bongsu.lab.probe.survey import sources
 from bongsu.lab.state import LabPaths
+from bongsu.model.base import Address
 from bongsu.system import netns
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -21,9 +24,27 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 def raised(example: str, name: str) -> Lab:
     """The lab of an example, owned by this test run."""
-    path = EXAMPLES / example
+    return raised_from(EXAMPLES / example, name)
+
+
+def raised_from(path: Path, name: str) -> Lab:
+    """The lab of a network file, owned by this test run."""
     text = path.read_text()
     return raise_lab(load_text(text, path.name).network, path, text, name=name, keep=False)
+
+
+def standing(path: Path, name: str) -> Iterator[Lab]:
+    """What a fixture yields from: the lab of a file, and afterwards nothing of it."""
+    lab = raised_from(path, name)
+    yield lab
+    remove_lab(lab.name)
+    assert remains(lab.name) == []
+
+
+def answered(lab: Lab, host: str, target: Address) -> int:
+    """Of five probes from a host or vantage point, those that the target answered."""
+    (series,) = Pinger(sources(lab, target, [host]), 0.01, 5).start().wait()
+    return len(series.rtt_ns) - series.lost
 
 
 def remains(name: str) -> list[str]:

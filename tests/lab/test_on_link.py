@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bongsu.intent import load_text
 from bongsu.lab.fault import bring_in
 from bongsu.lab.lab import Lab
-from bongsu.lab.lifecycle import raise_lab, remove_lab, settle
-from bongsu.lab.probe.pinger import Pinger
-from bongsu.lab.probe.survey import sources
+from bongsu.lab.lifecycle import settle
 from bongsu.system.run import run
 
-from .conftest import remains
+from .conftest import answered, standing
 
 pytestmark = pytest.mark.lab
 
@@ -24,17 +21,7 @@ WEB, WEB6 = ip_address("103.178.34.10"), ip_address("2001:db8:34::10")
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    text = FILE.read_text()
-    network = load_text(text, FILE.name).network
-    lab = raise_lab(network, FILE, text, name="t-on-link", keep=False)
-    yield lab
-    remove_lab(lab.name)
-    assert remains(lab.name) == []
-
-
-def answered(lab: Lab, target: object) -> int:
-    (series,) = Pinger(sources(lab, target, ["busan"]), 0.01, 5).start().wait()  # type: ignore[arg-type]
-    return len(series.rtt_ns) - series.lost
+    yield from standing(FILE, "t-on-link")
 
 
 def test_every_session_comes_up_and_carries_packets(lab: Lab) -> None:
@@ -44,8 +31,8 @@ def test_every_session_comes_up_and_carries_packets(lab: Lab) -> None:
         "external_server6",
         "external_transit",
     ]
-    assert answered(lab, WEB) == 5
-    assert answered(lab, WEB6) == 5
+    assert answered(lab, "busan", WEB) == 5
+    assert answered(lab, "busan", WEB6) == 5
 
 
 def test_nothing_is_refused_for_its_signature(lab: Lab) -> None:

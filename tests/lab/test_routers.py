@@ -7,14 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bongsu.intent import load_text
 from bongsu.lab.lab import Lab
-from bongsu.lab.lifecycle import raise_lab, remove_lab, settle
-from bongsu.lab.probe.pinger import Pinger
-from bongsu.lab.probe.survey import sources
+from bongsu.lab.lifecycle import settle
 from bongsu.system.run import run
 
-from .conftest import remains
+from .conftest import answered, standing
 
 pytestmark = pytest.mark.lab
 
@@ -26,17 +23,7 @@ HUB = ip_address("10.10.0.10")
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    text = FILE.read_text()
-    network = load_text(text, FILE.name).network
-    lab = raise_lab(network, FILE, text, name="t-routers", keep=False)
-    yield lab
-    remove_lab(lab.name)
-    assert remains(lab.name) == []
-
-
-def answered(lab: Lab, host: str, target: object) -> int:
-    (series,) = Pinger(sources(lab, target, [host]), 0.01, 5).start().wait()  # type: ignore[arg-type]
-    return len(series.rtt_ns) - series.lost
+    yield from standing(FILE, "t-routers")
 
 
 def dropped(lab: Lab, node: str, counter: str) -> int:

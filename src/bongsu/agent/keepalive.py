@@ -204,10 +204,7 @@ class KeepaliveShell:
 def keepalive_ends(plan: TunnelPlan) -> Ends:
     """The tunnel as keepalives see it. ValueError when its dialect needs what it does not have."""
     # The one dialect that speaks between inside addresses has been seen over IPv4 only.
-    own = [each.ip for each in plan.addresses if each.version == 4]
-    peer = [each for each in plan.peer_addresses if each.version == 4]
-    inside = (own[0], peer[0]) if own and peer else None
-    ends = Ends(plan.local, plan.remote, plan.key, inside)
+    ends = Ends(plan.local, plan.remote, plan.key, plan.inside4())
     if plan.keepalive is not None:
         ends.inner(plan.keepalive.dialect)
     return ends

@@ -1,5 +1,6 @@
 """One end of a GRE tunnel as a node has to build it: every default filled in, nothing left to guess."""
 
+from ipaddress import IPv4Address, IPv4Interface
 from typing import Literal
 
 from bongsu.model.access import AccessRule
@@ -63,3 +64,9 @@ class TunnelPlan(Model):
     """How this end encrypts; means something with `ipsec` only."""
     peer_protection: Protection = Protection.TUNNEL
     """How the other end does."""
+
+    def inside4(self) -> tuple[IPv4Address, IPv4Address] | None:
+        """Our first inside IPv4 address and the peer's; None without either."""
+        own = next((each.ip for each in self.addresses if isinstance(each, IPv4Interface)), None)
+        peer = next((each for each in self.peer_addresses if isinstance(each, IPv4Address)), None)
+        return (own, peer) if own is not None and peer is not None else None

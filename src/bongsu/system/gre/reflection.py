@@ -25,11 +25,10 @@ def describe(record: Any, plan: TunnelPlan) -> None:
     if plan.peer_keepalive is not None:
         gap = min(gap, plan.peer_keepalive.interval_ns // GENEROUS)
     record["reflect_gap"] = gap // layout.GAP_NS
-    own = [each.ip for each in plan.addresses if each.version == 4]
-    peer = [each for each in plan.peer_addresses if each.version == 4]
-    if own and peer:
-        record["inside_local"] = np.void(own[0].packed)
-        record["inside_remote"] = np.void(peer[0].packed)
+    if (inside := plan.inside4()) is not None:
+        own, peer = inside
+        record["inside_local"] = np.void(own.packed)
+        record["inside_remote"] = np.void(peer.packed)
 
 
 def _dialect(keepalive: Keepalive | None) -> int:
