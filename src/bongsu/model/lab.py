@@ -5,7 +5,7 @@ It describes only what surrounds the network in the lab; nothing here reaches a 
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bongsu.model.base import AddressField, Asn, InterfaceName, Model, Name
 
@@ -45,6 +45,12 @@ class Uplink(Impairment):
     """The provider offers BFD on the session."""
 
 
+class CloudPlug(Impairment):
+    """Where a cloud's headends are plugged in. A stand-in of ours plays the cloud."""
+
+    to: Name
+
+
 class Vantage(Impairment):
     """A place to look from: a stub AS of its own, customer of `to`."""
 
@@ -65,11 +71,19 @@ class Wire(Impairment):
 
 
 class Host(Model):
-    """A host on a LAN of a node."""
+    """A host on a LAN of a node, beside a node behind a 1:1 NAT, or in a cloud."""
 
-    node: Name
-    interface: InterfaceName
+    node: Name | None = None
+    interface: InterfaceName | None = None
+    cloud: Name | None = None
     address: AddressField
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "Host":
+        at_node = self.node is not None and self.interface is not None
+        if at_node == (self.cloud is not None) or (self.node is None) != (self.interface is None):
+            raise ValueError("a host is at a `node` and its `interface`, or in a `cloud`")
+        return self
 
 
 class Internet(Model):
@@ -85,6 +99,7 @@ class Lab(Model):
     internet: Internet = Internet(ases={}, links=[])
     uplinks: dict[Name, dict[InterfaceName, Uplink]] = {}
     """Node name, then interface name."""
+    clouds: dict[Name, CloudPlug] = {}
     wires: list[Wire] = []
     vantages: dict[Name, Vantage] = {}
     hosts: dict[Name, Host] = {}

@@ -9,6 +9,7 @@ from bongsu.model.base import Asn, Model, Name, PrefixField, TunnelName
 from bongsu.model.lab import Lab
 from bongsu.model.node import Node
 from bongsu.model.tunnel import Tunnel
+from bongsu.model.vpn import Cloud, Vpn
 
 
 class Owner(Model):
@@ -31,5 +32,8 @@ class Network(Model):
     """May be left out by a network that announces nothing."""
     nodes: Annotated[dict[Name, Node], Field(min_length=1)]
     tunnels: dict[TunnelName, Tunnel] = {}
+    clouds: dict[Name, Cloud] = {}
+    """Gateways that are not ours."""
+    vpns: dict[Name, Vpn] = {}
     lab: Lab | None = None
     tests: list[AnyAssertion] = []

@@ -19,6 +19,7 @@ from bongsu.model.base import (
     Whole,
 )
 from bongsu.model.tunnel import Bfd
+from bongsu.model.vpn import IpsecDaemon
 
 
 class Role(StrEnum):
@@ -38,6 +39,18 @@ class Platform(StrEnum):
     LINUX = "linux"
     PFSENSE = "pfsense"
     IOS = "ios"
+    VYOS = "vyos"
+
+
+class RoutingDaemon(StrEnum):
+    """Which BGP and routing daemon a Linux node runs."""
+
+    BIRD = "bird"
+    FRR = "frr"
+
+
+Opening = Annotated[str, Field(pattern=r"^(esp|(udp|tcp)/[1-9][0-9]{0,4})$")]
+"""A protocol, or a protocol and a port, that a filter lets in."""
 
 
 class Location(Model):
@@ -61,6 +74,13 @@ class NodeInterface(Model):
     """Default gateway, IPv6 (of an uplink)."""
     mtu: Annotated[int, Field(ge=576, le=65535)] = 1500
     vrf: Name | None = None
+    public: AddressField | None = None
+    """The address that the Internet sees, where a 1:1 NAT stands in front (of an uplink, IPv4)."""
+    source_dest_check: bool | None = None
+    """Whether the provider drops packets that are neither from nor to this machine; None: unknown."""
+    allows: list[Opening] | None = None
+    """What the provider's filter (a security list or group) lets in from the VPN's headends, as
+    `udp/500` or `esp`; None: unknown. bongsu does not set it, and checks against it."""
 
 
 class StaticRoute(Model):
@@ -134,6 +154,14 @@ class Node(Model):
     location: Location | None = None
     interfaces: Annotated[dict[InterfaceName, NodeInterface], Field(min_length=1)]
     bgp: Bgp = Field(default_factory=Bgp)
+    routing: RoutingDaemon = RoutingDaemon.BIRD
+    """The daemon that routes, on Linux."""
+    frr_integrated: bool = True
+    """One frr.conf for all of FRR's daemons (`service integrated-vtysh-config`), or one file each."""
+    ipsec: IpsecDaemon = IpsecDaemon.STRONGSWAN
+    """The daemon that speaks IKE, on Linux, if the node has a VPN."""
+    forwarding: bool = True
+    """Whether the machine may forward; `false` states that it must not (a hardened host)."""
     announce: list[Announcement] = []
     routes: list[StaticRoute] = []
     policies: Annotated[list[PolicyRoute], Field(max_length=400)] = []

@@ -11,9 +11,12 @@ from ipaddress import ip_network
 
 from bongsu.model.base import Address, Interface, Prefix
 from bongsu.model.ipsec import Ipsec
+from bongsu.model.lab import Host
 from bongsu.model.network import Network
 from bongsu.model.node import Announcement, Node, PolicyRoute, Role
 from bongsu.model.tunnel import Keepalive, Tunnel, TunnelEnd
+from bongsu.model.vpn import Vpn
+from bongsu.plan.connect import cloud_peers, vpn_routes, vpn_tunnels
 from bongsu.plan.node import (
     AnnouncementPlan,
     ExternalPeer,
@@ -56,6 +59,8 @@ class _Index:
     """The owner's prefixes and their place in the file."""
     lengths: dict[int, set[int]]
     """Their lengths, by family: few, where a prefix has up to 128 that might hold it."""
+    vpns: dict[str, dict[str, Vpn]]
+    """Each node's VPN connections."""
 
 
 def _index(network: Network) -> _Index:
@@ -76,7 +81,10 @@ def _index(network: Network) -> _Index:
         family: {prefix.prefixlen for prefix in owned if prefix.version == family}
         for family in (4, 6)
     }
-    return _Index(tunnels, carried, outer, owned, lengths)
+    vpns: dict[str, dict[str, Vpn]] = {name: {} for name in network.nodes}
+    for name, vpn in network.vpns.items():
+        vpns[vpn.site][name] = vpn
+    return _Index(tunnels, carried, outer, owned, lengths, vpns)
 
 
 OUTWARD = ("uplink", "link")
@@ -131,6 +139,14 @@ def outer_addresses(network: Network, tunnel: Tunnel) -> dict[str, Address]:
     }
 
 
+def host_networks(network: Network, host: Host) -> list[Prefix]:
+    """The networks that a lab host stands in: those of its node's interface, or of its cloud."""
+    if host.node is not None and host.interface is not None:
+        interface = network.nodes[host.node].interfaces[host.interface]
+        return [address.network for address in interface.addresses]
+    return list(network.clouds[host.cloud].networks) if host.cloud is not None else []
+
+
 def overhead(outer: Address, key: int | None) -> int:
     """Bytes that GRE adds in front of the inner packet (RFC 2784 section 2, RFC 2890)."""
     return (20 if outer.version == 4 else 40) + 4 + (4 if key is not None else 0)
@@ -167,6 +183,7 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
                 gateways=[ip for ip in (interface.gateway, interface.gateway6) if ip is not None],
                 mtu=interface.mtu,
                 vrf=interface.vrf,
+                public=interface.public,
             )
             for key, interface in node.interfaces.items()
         ],
@@ -181,6 +198,12 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
             for route in node.routes
         ],
         policies=[_policy(policy, number) for number, policy in enumerate(node.policies)],
+        routing=node.routing,
+        frr_integrated=node.frr_integrated,
+        ipsec=node.ipsec,
+        vpns=vpn_tunnels(network, name, index.vpns[name]),
+        cloud_peers=cloud_peers(network, index.vpns[name]),
+        vpn_routes=vpn_routes(network, index.vpns[name]),
     )
 
 

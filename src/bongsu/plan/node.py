@@ -18,9 +18,11 @@ from bongsu.model.base import (
     PrefixField,
     SecretRef,
 )
-from bongsu.model.node import Platform, Role
+from bongsu.model.node import Platform, Role, RoutingDaemon
 from bongsu.model.tunnel import Bfd
+from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
 
 
 class InterfacePlan(Model):
@@ -32,6 +34,8 @@ class InterfacePlan(Model):
     gateways: list[AddressField]
     mtu: int
     vrf: Name | None = None
+    public: AddressField | None = None
+    """What the Internet sees where a 1:1 NAT stands in front."""
 
 
 class Hop(Model):
@@ -143,6 +147,15 @@ class NodePlan(Model):
     routes: list[RoutePlan] = []
     policies: list[PolicyPlan] = []
     """In order: the first that matches decides."""
+    routing: RoutingDaemon = RoutingDaemon.BIRD
+    frr_integrated: bool = True
+    ipsec: IpsecDaemon = IpsecDaemon.STRONGSWAN
+    vpns: list[VpnTunnelPlan] = []
+    """IPsec tunnels."""
+    cloud_peers: list[CloudPeer] = []
+    """BGP sessions inside them."""
+    vpn_routes: list[RoutePlan] = []
+    """Static routes into them; their hops name a tunnel of `vpns`."""
 
     def canonical_json(self) -> str:
         """The one spelling of this plan: sorted keys, no spaces, ASCII."""

@@ -6,6 +6,7 @@ from bongsu.checks.address import is_no_host
 from bongsu.checks.finding import Finding, Path, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.base import Address, Prefix
+from bongsu.plan.compile import host_networks
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -29,7 +30,6 @@ def _given(scene: Scene) -> Iterator[tuple[Address, Prefix, Path]]:
                 yield address.ip, address.network, path
     if scene.network.lab is not None:
         for name, host in scene.network.lab.hosts.items():
-            lan = scene.network.nodes[host.node].interfaces[host.interface]
-            for address in lan.addresses:
-                if host.address in address.network:
-                    yield host.address, address.network, ("lab", "hosts", name, "address")
+            for network in host_networks(scene.network, host):
+                if host.address in network:
+                    yield host.address, network, ("lab", "hosts", name, "address")

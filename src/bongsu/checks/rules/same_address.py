@@ -63,4 +63,6 @@ def _table(node: str, vrf: str | None) -> str:
 
 
 def _host_table(scene: Scene, host: Host) -> str:
+    if host.node is None or host.interface is None:
+        return f"cloud {host.cloud}"
     return _table(host.node, scene.network.nodes[host.node].interfaces[host.interface].vrf)

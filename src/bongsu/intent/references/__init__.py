@@ -12,11 +12,19 @@ from bongsu.intent.references.parts import Parts
 from bongsu.intent.references.routes import route_problems
 from bongsu.intent.references.tests import test_problems
 from bongsu.intent.references.tunnels import tunnel_problems
+from bongsu.intent.references.vpns import vpn_problems
 
 
 def reference_problems(document: Document) -> list[Problem]:
     """Every reference that does not hold."""
     parts = Parts(document)
-    for judge in (node_problems, route_problems, tunnel_problems, lab_problems, test_problems):
+    for judge in (
+        node_problems,
+        route_problems,
+        tunnel_problems,
+        vpn_problems,
+        lab_problems,
+        test_problems,
+    ):
         judge(parts)
     return parts.problems

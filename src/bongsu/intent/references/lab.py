@@ -15,13 +15,14 @@ def lab_problems(parts: Parts) -> None:
     _links(parts)
     _uplinks(parts)
     _wires(parts)
+    _clouds(parts)
     _vantages(parts)
     _hosts(parts)
 
 
 def _names(parts: Parts) -> None:
     """All of them become members of one lab, so no two may share a name."""
-    seen: dict[str, str] = dict.fromkeys(parts.nodes, "node")
+    seen: dict[str, str] = dict.fromkeys(parts.clouds, "cloud") | dict.fromkeys(parts.nodes, "node")
     rooms = (
         ("AS", ("lab", "internet", "ases"), parts.ases),
         ("vantage point", ("lab", "vantages"), parts.vantages),
@@ -137,6 +138,19 @@ def _joined(parts: Parts, index: int, ends: list[tuple[str, str]]) -> None:
         parts.say(path, f"{words} have no network in common", f"networks: {shown}")
 
 
+def _clouds(parts: Parts) -> None:
+    plugged = mapping(parts.lab.get("clouds"))
+    for name, plug in plugged.items():
+        path = ("lab", "clouds", name)
+        parts.want(path, name, parts.clouds, "cloud", key=True)
+        parts.want((*path, "to"), mapping(plug).get("to"), parts.ases, "AS")
+    used = {str(mapping(vpn).get("cloud")) for vpn in parts.vpns.values()}
+    for name in parts.clouds:
+        if name in used and name not in plugged:
+            words = "in the lab this cloud is plugged in nowhere"
+            parts.say(("clouds", name), words, f"add lab.clouds.{name}", key=True)
+
+
 def _vantages(parts: Parts) -> None:
     owner = _asn(parts.root.get("owner"))
     seen: dict[int, str] = {owner: "the owner"} if owner is not None else {}
@@ -161,11 +175,14 @@ def _vantages(parts: Parts) -> None:
 def _hosts(parts: Parts) -> None:
     for name, host in parts.hosts.items():
         path = ("lab", "hosts", name)
+        if "cloud" in mapping(host):
+            _cloud_host(parts, path, mapping(host))
+            continue
         node, interface = mapping(host).get("node"), mapping(host).get("interface")
         parts.want((*path, "node"), node, parts.nodes, "node")
         if not isinstance(node, str) or node not in parts.nodes or not isinstance(interface, str):
             continue
-        lans = parts.likely(node, "lan")
+        lans = parts.likely(node, "lan") + parts.public(node)
         parts.want((*path, "interface"), interface, lans, f"LAN of {node} named")
         found = mapping(mapping(parts.nodes[node]).get("interfaces")).get(interface)
         networks = [_network(text) for text in sequence(mapping(found).get("addresses"))]
@@ -177,6 +194,23 @@ def _hosts(parts: Parts) -> None:
             shown = ", ".join(str(network) for network in networks) or "none"
             words = f"{address} is in no network of {node}'s {interface}"
             parts.say((*path, "address"), words, f"networks: {shown}")
+
+
+def _cloud_host(parts: Parts, path: Path, host: dict[str, Any]) -> None:
+    cloud = host.get("cloud")
+    parts.want((*path, "cloud"), cloud, parts.clouds, "cloud")
+    if not isinstance(cloud, str) or cloud not in parts.clouds:
+        return
+    networks = [_network(text) for text in sequence(mapping(parts.clouds[cloud]).get("networks"))]
+    try:
+        address = ip_address(str(host.get("address")))
+    except ValueError:
+        return
+    if None not in networks and not any(address in network for network in networks):
+        shown = ", ".join(str(network) for network in networks) or "none"
+        parts.say(
+            (*path, "address"), f"{address} is in no network of {cloud}", f"networks: {shown}"
+        )
 
 
 def _network(text: Any) -> Any:

@@ -11,14 +11,9 @@ def node_problems(parts: Parts) -> None:
         if neighbors and not parts.likely(name, "uplink"):
             words = "BGP neighbors need an uplink, and this node has none"
             parts.say(("nodes", name), words, "give an interface `role: uplink`", key=True)
-        secrets = mapping(parts.lab.get("secrets"))
         for key, neighbor in neighbors.items():
-            reference = str(mapping(neighbor).get("password"))
-            named = reference[4:] if reference.startswith("env:") else None
-            if parts.has_lab and named is not None and named not in secrets:
-                at = ("nodes", name, "bgp", "neighbors", key, "password")
-                words = "the lab has no value for this secret"
-                parts.say(at, words, "add a throw-away one to lab.secrets")
+            at = ("nodes", name, "bgp", "neighbors", key, "password")
+            parts.lab_secret(at, mapping(neighbor).get("password"))
         for index, item in enumerate(sequence(node.get("announce"))):
             for place, tunnel in enumerate(sequence(mapping(item).get("to"))):
                 path = ("nodes", name, "announce", index, "to", place)

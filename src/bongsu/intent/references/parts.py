@@ -26,6 +26,8 @@ class Parts:
         self.root = root
         self.nodes = mapping(root.get("nodes"))
         self.tunnels = mapping(root.get("tunnels"))
+        self.clouds = mapping(root.get("clouds"))
+        self.vpns = mapping(root.get("vpns"))
         self.lab = mapping(root.get("lab"))
         self.has_lab = isinstance(root.get("lab"), dict)
         self.no_lab = root.get("lab") is None and isinstance(document.root, dict)
@@ -83,6 +85,24 @@ class Parts:
         place = self.document.key_position if key else self.document.position
         line, column = place(path)
         self.problems.append(Problem(self.document.file, line, column, path, None, message, hint))
+
+    def lab_secret(self, path: Path, reference: Any) -> None:
+        """Note a secret from the environment that the lab, if there is one, has no value for."""
+        named = reference[4:] if str(reference).startswith("env:") else None
+        if self.has_lab and named is not None and named not in mapping(self.lab.get("secrets")):
+            words = "the lab has no value for this secret"
+            self.say(path, words, "add a throw-away one to lab.secrets")
+
+    @cached_property
+    def vpn_tunnels(self) -> list[str]:
+        """Names of the IPsec tunnels of all connections."""
+        return [key for vpn in self.vpns.values() for key in mapping(mapping(vpn).get("tunnels"))]
+
+    def public(self, node: str) -> list[str]:
+        """Names of a node's interfaces behind a 1:1 NAT: hosts can stand beside it there."""
+        return [
+            name for name, item in self._interfaces(node).items() if mapping(item).get("public")
+        ]
 
     def want(
         self, path: Path, name: Any, known: Iterable[str], kind: str, *, key: bool = False

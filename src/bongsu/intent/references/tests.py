@@ -6,7 +6,7 @@ from typing import Any
 from bongsu.intent.problem import Path
 from bongsu.intent.references.parts import KNOWN, Parts, hint, mapping, sequence
 
-DAEMONS = ("bird",)
+DAEMONS = ("bird", "bgpd", "zebra", "ike")
 """Daemons that a node runs under its agent, and a fault may kill."""
 EXPECTATIONS = ("reach", "entry", "path", "unreachable", "outage")
 
@@ -61,21 +61,21 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
     kind, _, where = fault.partition(":")
     name, _, rest = where.partition("/")
     if kind == "daemon-kill":
-        parts.want(path, name, parts.nodes, "node")
+        parts.want(path, name, [*parts.nodes, *parts.clouds], "node")
         if rest and rest not in DAEMONS:
             parts.say(path, f"{name} runs no daemon {rest}", "daemons: " + ", ".join(DAEMONS))
         elif not rest:
             parts.say(path, "which daemon?", f"daemon-kill:{name}/{DAEMONS[0]}")
     elif kind == "node-kill":
-        parts.want(path, where, parts.nodes, "node")
+        parts.want(path, where, [*parts.nodes, *parts.clouds], "node")
     elif kind in ("link-down", "silent-loss"):
-        if kind == "silent-loss" and where in parts.tunnels:
+        lines = [*parts.tunnels, *parts.vpn_tunnels] if kind == "silent-loss" else []
+        if where in lines:
             return
-        members = [*parts.nodes, *parts.ases, *parts.vantages]
+        members = [*parts.nodes, *parts.clouds, *parts.ases, *parts.vantages]
         what = "node, AS or tunnel" if kind == "silent-loss" else "node or AS"
         if name not in members:
-            tunnels = parts.tunnels if kind == "silent-loss" else ()
-            parts.say(path, f'there is no {what} "{name}"', hint(name, [*members, *tunnels]))
+            parts.say(path, f'there is no {what} "{name}"', hint(name, [*members, *lines]))
         elif rest and name in parts.nodes and rest not in parts.outward(name):
             kinds = [role for role in ("uplink", "link") if parts.interfaces(name, role)]
             known = [*parts.outward(name), *parts.ases]

@@ -1,0 +1,30 @@
+"""Amazon Web Services: Site-to-Site VPN at a virtual private gateway or transit gateway."""
+
+from ipaddress import IPv4Network
+
+from bongsu.plan.cloud.profile import Accepted, CloudProfile
+
+_ENCRYPTION = frozenset({"aes128", "aes256", "aes128gcm16", "aes256gcm16"})
+_HASHES = frozenset({"sha1", "sha256", "sha384", "sha512"})
+_GROUPS = frozenset(
+    {"modp1024", "modp2048", "modp3072", "modp4096", "modp6144", "modp8192", "ecp256", "ecp384",
+     "ecp521", "modp2048s256"}
+)  # fmt: skip
+
+AWS = CloudProfile(
+    title="Amazon Web Services",
+    gateway="Site-to-Site VPN (virtual private gateway or transit gateway)",
+    asn=64512,
+    tunnels=2,
+    ike_versions=frozenset({1, 2}),
+    ike=Accepted(_ENCRYPTION, _HASHES, _GROUPS),
+    esp=Accepted(_ENCRYPTION, _HASHES, _GROUPS | {"modp1536"}),
+    ike_proposals=("aes256-sha384-ecp384",),
+    esp_proposals=("aes256gcm16-ecp384",),
+    ike_lifetime_s=28800,
+    esp_lifetime_s=3600,
+    inside=IPv4Network("169.254.0.0/16"),
+    psk=r"(?!0)[A-Za-z0-9._]{8,64}",
+    bfd=False,
+    source="AWS: Tunnel options for your Site-to-Site VPN connection",
+)

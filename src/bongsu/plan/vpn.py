@@ -1,0 +1,100 @@
+"""One IPsec tunnel of a site as its node has to build it, and the BGP session inside it.
+
+Every default is filled in, the cloud's profile included. Secrets are references.
+"""
+
+from typing import Literal
+
+from bongsu.model.base import (
+    AddressField,
+    Asn,
+    InterfaceField,
+    InterfaceName,
+    Model,
+    Name,
+    PrefixField,
+    SecretRef,
+)
+from bongsu.model.tunnel import Bfd
+from bongsu.model.vpn import Binding, Certificate, Dpd, Profile
+
+
+class VpnTunnelPlan(Model):
+    """One end of an IPsec tunnel (RFC 4301)."""
+
+    name: InterfaceName
+    """The interface's name on this node; with policies, the connection's only."""
+    vpn: Name
+    cloud: Name
+    """Who is at the far end; at the stand-in of a cloud in a lab, the site."""
+    profile: Profile
+    underlay: InterfaceName
+    local: AddressField
+    """Our outer address as this machine has it."""
+    public: AddressField
+    """As the far end sees it: another one behind a 1:1 NAT."""
+    remote: AddressField
+    """The far end's outer address."""
+    local_id: str
+    remote_id: str
+    ike_version: Literal[1, 2]
+    ike_proposals: list[str]
+    """In order of preference, in the spelling of bongsu.model.proposal."""
+    ike_lifetime_s: int
+    esp_proposals: list[str]
+    esp_lifetime_s: int
+    dpd: Dpd | None
+    psk: SecretRef | None
+    certificate: Certificate | None
+    encapsulation: bool
+    """Force ESP into UDP; else only where a NAT is found on the way."""
+    start: Literal["initiate", "respond", "on-demand"]
+    binding: Binding
+    mark: int
+    """Of a VTI, or `if_id` of an XFRM interface; unique on the node."""
+    vti_routing: bool
+    inside: InterfaceField | None
+    peer_inside: AddressField | None
+    local_selectors: list[PrefixField]
+    remote_selectors: list[PrefixField]
+    local_networks: list[PrefixField]
+    """What may come out of the tunnel as an inner destination, besides our inside address."""
+    remote_networks: list[PrefixField]
+    """What may come out of it as an inner source, besides the peer's."""
+    mtu: int
+    """Inside MTU, bytes of the inner IP packet."""
+    rank: int
+    """Place in its connection: 0 is the first. Equal shares of the traffic have equal ranks."""
+
+    @property
+    def nat(self) -> bool:
+        """Whether a 1:1 NAT stands in front of us."""
+        return self.local != self.public
+
+
+class CloudPeer(Model):
+    """An external BGP session inside an IPsec tunnel."""
+
+    name: Name
+    tunnel: InterfaceName
+    vpn: Name
+    asn: Asn
+    """Of the far end."""
+    address: AddressField
+    local: AddressField
+    keepalive_s: int
+    hold_s: int
+    multihop: int | None
+    password: SecretRef | None
+    bfd: Bfd | None
+    announce: list[PrefixField]
+    """Exactly these prefixes go out."""
+    accept: list[PrefixField] | None
+    """These and more-specifics of them come in; None: anything."""
+    max_prefixes: int | None
+    next_hop_self: bool
+    soft_reconfiguration: bool
+    preference: int
+    """Local preference of what is learned here."""
+    prepend: int
+    """How often our AS number is put before what is announced, so that the far end prefers another."""
