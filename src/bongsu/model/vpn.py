@@ -97,6 +97,14 @@ class Dpd(Model):
     action: Literal["restart", "clear", "hold"] = "restart"
 
 
+class TunnelProbe(Model):
+    """Echoes through the tunnel to the cloud's inside address: sees what DPD and BGP see late."""
+
+    interval_ms: Annotated[Whole, Field(ge=20, le=60000)] = 200
+    misses: Annotated[Whole, Field(ge=2, le=255)] = 3
+    """Echoes without an answer, one after the other, that take the tunnel down."""
+
+
 class Certificate(Model):
     """Authentication by certificate. Certificates are public and lie on the node; its key is secret."""
 
@@ -165,6 +173,8 @@ class Vpn(Model):
     ike: Ike = Ike()
     esp: Esp = Esp()
     dpd: Dpd | Literal[False] = Dpd()
+    probe: TunnelProbe | None = None
+    """The fast profile: without it, a silent loss is noticed by BGP's hold timer or by DPD."""
     certificate: Certificate | None = None
     """In place of the tunnels' pre-shared keys."""
     binding: Binding = Binding.XFRM

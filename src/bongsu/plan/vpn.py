@@ -16,7 +16,7 @@ from bongsu.model.base import (
     SecretRef,
 )
 from bongsu.model.tunnel import Bfd
-from bongsu.model.vpn import Binding, Certificate, Dpd, Profile
+from bongsu.model.vpn import Binding, Certificate, Dpd, Profile, TunnelProbe
 
 
 class VpnTunnelPlan(Model):
@@ -44,6 +44,8 @@ class VpnTunnelPlan(Model):
     esp_proposals: list[str]
     esp_lifetime_s: int
     dpd: Dpd | None
+    probe: TunnelProbe | None = None
+    """What this end sends through the tunnel to see whether it carries."""
     psk: SecretRef | None
     certificate: Certificate | None
     encapsulation: bool
