@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 from bongsu.system.run import Process, run, spawn
+from tests.vm.jobs import libreswan
 from tests.vm.jobs.ipsec_keepalive import build, parsed, seen
 from tests.vm.jobs.ipsec_tunnel import DEVICES, ENDS, OTHER, Tunnel, namespace
 
-LIBRESWAN = Path("/usr/libexec/ipsec")
 HOME = Path("/run/bst-ipsec")
 FIRST = 11
 """Libreswan 4.10 makes an `ipsec1` to see whether it could, and gives up where there is one."""
@@ -70,7 +70,7 @@ class Pluto:
         (self.home / "ipsec.secrets").write_text('%any %any : PSK "known to this test alone"\n')
         self.process: Process = spawn(
             [
-                *(f"{LIBRESWAN}/pluto", "--nofork", "--config", f"{self.home}/ipsec.conf"),
+                *(f"{libreswan.PROGRAMS}/pluto", "--nofork", "--config", f"{self.home}/ipsec.conf"),
                 *("--secretsfile", f"{self.home}/ipsec.secrets", "--nssdir", f"{self.home}/nss"),
                 *("--rundir", f"{self.home}/run", "--ipsecdir", str(self.home)),
             ],
@@ -79,7 +79,7 @@ class Pluto:
 
     def ask(self, *words: str, check: bool = True) -> str:
         control = f"{self.home}/run/pluto.ctl"
-        argv = [f"{LIBRESWAN}/whack", "--ctlsocket", control, *words]
+        argv = [f"{libreswan.PROGRAMS}/whack", "--ctlsocket", control, *words]
         return run(argv, check=check, timeout_s=PATIENCE_S).stdout
 
     def wait_for(self, word: str, *question: str, count: int = 1) -> None:
@@ -97,6 +97,7 @@ def main(names: list[str]) -> None:
     runs = {name: parsed(number, name) for number, name in enumerate(names, start=FIRST)}
     tunnels = [tunnel for _, tunnel in runs.values()]
     build(tunnels)
+    libreswan.lay_over()
     near, far = (Pluto(end, tunnels) for end in ENDS)
     try:
         for each in (near, far):
