@@ -112,7 +112,7 @@ def test_what_loads_is_judged(text: str) -> None:
 def test_findings_do_not_depend_on_the_order_of_the_file(path: Path) -> None:
     values = read_document(path.read_text(), path.name).root
     values.setdefault("owner", {"prefixes": ["103.178.34.0/23"]})["asn"] = 64512
-    values["tunnels"] = dict(reversed(values["tunnels"].items()))
-    values["nodes"] = dict(reversed(values["nodes"].items()))
+    for part in ("nodes", "tunnels", "clouds", "vpns"):
+        values[part] = dict(reversed(values.get(part, {}).items()))
     network = load_text(json.dumps(values), "f").network
     assert {item.code for item in run_checks(network, compile_network(network))} == {"BGP008"}

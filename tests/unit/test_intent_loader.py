@@ -40,8 +40,13 @@ def test_there_are_examples() -> None:
 def test_every_part_of_an_example_has_its_place(path: Path) -> None:
     loaded = load_text(path.read_text(), path.name)
     lines = path.read_text().splitlines()
-    place = loaded.locate(("tunnels", next(iter(loaded.network.tunnels)), "ends"))
-    assert lines[place.line - 1][place.column - 1 :].startswith("ends:")
+    network = loaded.network
+    parts = [("tunnels", name, "ends") for name in network.tunnels]
+    parts += [("vpns", name, "tunnels") for name in network.vpns]
+    assert parts
+    for part in parts:
+        place = loaded.locate(part)
+        assert lines[place.line - 1][place.column - 1 :].startswith(f"{part[-1]}:")
     place = loaded.locate(("name",))
     found = (place.file, lines[place.line - 1][place.column - 1 :])
     assert found == (path.name, loaded.network.name)

@@ -26,6 +26,11 @@ PATTERNS = {
     r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0\n]+)$": (
         "a reference to a secret, env:NAME or file:/path"
     ),
+    r"^(esp|(udp|tcp)/[1-9][0-9]{0,4})$": "esp, or a protocol and a port such as udp/500",
+    r"^/[\w./@+-]+$": "the absolute path of a file such as /etc/bongsu/vpn.pem",
+    r"^[A-Za-z0-9][A-Za-z0-9.:@_=, /-]{0,254}$": (
+        "an IKE identity: an address, a name or a distinguished name"
+    ),
 }
 """Each pattern of the model in words; a test sees that none is missing."""
 

@@ -33,6 +33,28 @@ GROUPS = {
 }  # fmt: skip
 """Diffie-Hellman groups -> IANA's numbers (RFC 2409, 3526, 5903, 8031)."""
 
+WEAK = {
+    "null": "does not encrypt at all",
+    "des": "has keys of 56 bits, which are found by trying (RFC 8221)",
+    "3des": "has blocks of 64 bits, which repeat after some gigabytes (RFC 8221, CVE-2016-2183)",
+    "md5": "is broken (RFC 6151)",
+    "sha1": "is on its way out (RFC 8247)",
+    "modp768": "was broken in public (RFC 8247)",
+    "modp1024": "is within reach of states (RFC 8247)",
+    "modp1536": "is below what RFC 8247 still advises",
+    "modp2048s256": "has primes that nobody can account for (RFC 8247)",
+    "ikev1": "is given up by the IETF (RFC 9395)",
+}
+"""What should be proposed no more -> why. `ikev1` is a protocol and no algorithm."""
+
+
+def weakness(text: str) -> str:
+    """One of WEAK's words, in its one spelling. ValueError."""
+    word = SHORT.get(text.lower(), text.lower())
+    if word not in WEAK:
+        raise ValueError(f"`{text}` is not among what is weak: {', '.join(WEAK)}")
+    return word
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -53,6 +75,12 @@ class Suite:
     def hash(self) -> str:
         """The hash that IKE's PRF is made of."""
         return self.integrity or self.prf or "sha256"
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of its algorithms; that of a PRF is its hash's."""
+        found = (self.encryption, self.integrity, self.prf, self.group)
+        return [part for part in found if part is not None]
 
     @property
     def key_bits(self) -> int:

@@ -20,7 +20,7 @@ from bongsu.model.base import (
     TunnelName,
     Whole,
 )
-from bongsu.model.proposal import esp_proposal, ike_proposal
+from bongsu.model.proposal import esp_proposal, ike_proposal, weakness
 from bongsu.model.tunnel import Bfd
 
 
@@ -67,6 +67,9 @@ IkeProposal = Annotated[str, AfterValidator(ike_proposal)]
 EspProposal = Annotated[str, AfterValidator(esp_proposal)]
 """`aes256gcm16-modp1536`, `aes256-sha256`: encryption, integrity without AEAD, and with perfect
 forward secrecy a group."""
+
+Weakness = Annotated[str, AfterValidator(weakness)]
+"""A word of bongsu.model.proposal.WEAK."""
 
 Lifetime = Annotated[Whole, Field(ge=60, le=86400 * 7)]
 
@@ -172,6 +175,8 @@ class Vpn(Model):
     """Of the site; without it, its LANs."""
     ike: Ike = Ike()
     esp: Esp = Esp()
+    weak: list[Weakness] = []
+    """What is weak and proposed all the same, known and meant: `modp1536`, `ikev1`."""
     dpd: Dpd | Literal[False] = Dpd()
     probe: TunnelProbe | None = None
     """The fast profile: without it, a silent loss is noticed by BGP's hold timer or by DPD."""
@@ -183,6 +188,8 @@ class Vpn(Model):
     decide, `networks` where they do not."""
     vti_routing: bool = False
     """Libreswan's `vti-routing`: have it install routes for the selectors."""
+    rpf: Literal["strict", "loose"] | None = None
+    """Unicast reverse path forwarding of what comes out of the tunnels (RFC 3704); without it, loose."""
     encapsulation: bool | None = None
     """Force ESP into UDP (RFC 3948); without it, forced behind a NAT and negotiated elsewhere."""
     start: Literal["initiate", "respond", "on-demand"] = "initiate"

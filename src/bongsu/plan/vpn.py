@@ -55,6 +55,8 @@ class VpnTunnelPlan(Model):
     mark: int
     """Of a VTI, or `if_id` of an XFRM interface; unique on the node."""
     vti_routing: bool
+    rpf: Literal["strict", "loose"] = "loose"
+    """Of the tunnel's interface, where it has one (RFC 3704)."""
     inside: InterfaceField | None
     peer_inside: AddressField | None
     local_selectors: list[PrefixField]

@@ -10,7 +10,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Nodes in another AS than the owner's, and external neighbors in our own."""
     owner = scene.network.owner.asn
     for name, node in scene.network.nodes.items():
-        if node.bgp.asn is not None and node.bgp.asn != owner:
+        heard = scene.plans[name].internal or scene.plans[name].external
+        # A site that speaks with its clouds only may have an AS number of its own.
+        if node.bgp.asn is not None and node.bgp.asn != owner and heard:
             yield Finding(
                 "BGP007",
                 Severity.ERROR,

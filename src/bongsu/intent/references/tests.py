@@ -6,8 +6,8 @@ from typing import Any
 from bongsu.intent.problem import Path
 from bongsu.intent.references.parts import KNOWN, Parts, hint, mapping, sequence
 
-DAEMONS = ("bird", "bgpd", "zebra", "ike")
-"""Daemons that a node runs under its agent, and a fault may kill."""
+ROUTING = {"bird": ("bird",), "frr": ("bgpd", "zebra")}
+"""What routes -> the daemons of it that run under the agent, which a fault may kill; `ike` beside them."""
 EXPECTATIONS = ("reach", "entry", "path", "unreachable", "outage")
 
 
@@ -62,10 +62,11 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
     name, _, rest = where.partition("/")
     if kind == "daemon-kill":
         parts.want(path, name, [*parts.nodes, *parts.clouds], "node")
-        if rest and rest not in DAEMONS:
-            parts.say(path, f"{name} runs no daemon {rest}", "daemons: " + ", ".join(DAEMONS))
+        daemons = _daemons(parts, name)
+        if rest and rest not in daemons:
+            parts.say(path, f"{name} runs no daemon {rest}", "daemons: " + ", ".join(daemons))
         elif not rest:
-            parts.say(path, "which daemon?", f"daemon-kill:{name}/{DAEMONS[0]}")
+            parts.say(path, "which daemon?", f"daemon-kill:{name}/{daemons[0]}")
     elif kind == "node-kill":
         parts.want(path, where, [*parts.nodes, *parts.clouds], "node")
     elif kind in ("link-down", "silent-loss"):
@@ -80,6 +81,18 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
             kinds = [role for role in ("uplink", "link") if parts.interfaces(name, role)]
             known = [*parts.outward(name), *parts.ases]
             parts.want(path, rest, known, f"{' or '.join(kinds) or 'uplink'} of {name} named")
+
+
+def _daemons(parts: Parts, name: str) -> list[str]:
+    """What a node, or a cloud's stand-in, runs; what it routes with may be misspelt, and is told then."""
+    routing = (
+        "frr" if name in parts.clouds else mapping(parts.nodes.get(name)).get("routing", "bird")
+    )
+    found = list(ROUTING.get(routing, ())) if isinstance(routing, str) else []
+    ends = [mapping(vpn).get(key) for vpn in parts.vpns.values() for key in ("site", "cloud")]
+    return (found or [each for group in ROUTING.values() for each in group]) + (
+        ["ike"] if name in ends else []
+    )
 
 
 def _is_address(value: Any) -> bool:
