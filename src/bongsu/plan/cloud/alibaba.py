@@ -1,4 +1,7 @@
-"""Alibaba Cloud: IPsec-VPN at a VPN Gateway."""
+"""Alibaba Cloud: IPsec-VPN at a VPN Gateway or a transit router.
+
+Nothing is published of reserved inside networks, so none is refused.
+"""
 
 from ipaddress import IPv4Network
 
@@ -21,7 +24,12 @@ ALIBABA = CloudProfile(
     ike_lifetime_s=86400,
     esp_lifetime_s=86400,
     inside=IPv4Network("169.254.0.0/16"),
-    psk=None,
+    psk=r"""[A-Za-z0-9~!`@#$%^&*()_\-+={}\[\]|;:\\",.<>/?]{1,100}""",
+    # The BGP settings of a tunnel are a CIDR block, an address and an ASN, and nothing else.
     bfd=False,
-    source="Alibaba Cloud: Create and manage IPsec-VPN connections",
+    source="Alibaba Cloud: API reference, CreateVpnConnection and ModifyVpnAttachmentAttribute; "
+    "Create and manage IPsec-VPN connections in dual-tunnel mode; Customer gateway",
+    inside_lengths=frozenset({30}),
+    ike_lifetimes_s=(0, 86400),
+    esp_lifetimes_s=(0, 86400),
 )

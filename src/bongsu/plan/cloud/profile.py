@@ -28,7 +28,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class CloudProfile:
-    """One cloud's VPN gateway. Empty sets of `Accepted` mean: not known, so nothing is refused."""
+    """One cloud's VPN gateway. Empty sets of `Accepted`, and None: not known, so nothing is refused."""
 
     title: str
     gateway: str
@@ -53,3 +53,12 @@ class CloudProfile:
     """Whether it offers BFD over the tunnel."""
     source: str
     """Where this is published."""
+    inside_lengths: frozenset[int] = frozenset()
+    """Lengths of an inside IPv4 network that it takes."""
+    reserved: tuple[IPv4Network, ...] = ()
+    """Inside networks that it keeps for itself."""
+    cloud_first: bool = False
+    """Whether it takes the first host of the inside network and leaves us the second."""
+    ike_lifetimes_s: tuple[int, int] | None = None
+    """The least and the greatest that it takes."""
+    esp_lifetimes_s: tuple[int, int] | None = None
