@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from bongsu.intent import load_text
+from bongsu.lab.blueprint import Topology
 from bongsu.lab.internet import router_config, session_symbol
 from bongsu.lab.lifecycle import link_spec
 from bongsu.lab.state import LabPaths
-from bongsu.lab.topology import Topology, TopologyError, build_topology
+from bongsu.lab.topology import TopologyError, build_topology
 from bongsu.model.network import Network
 from bongsu.plan.compile import compile_network
 

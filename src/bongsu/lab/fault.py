@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bongsu.lab.blueprint import Cable
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import link_spec, start_one_node
 from bongsu.lab.link.links import Links
 from bongsu.lab.member import end_inhabitants, inhabitants
 from bongsu.lab.state import LabError, read_record, update_record
-from bongsu.lab.topology import Cable
 from bongsu.lab.wiring import configure_ports, make_namespace, plug_into_segment
 from bongsu.model.base import Address
 from bongsu.system import netns

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from bongsu.lab.topology import Router
+from bongsu.lab.blueprint import Router
 from bongsu.model.base import Family
 
 _environment = Environment(

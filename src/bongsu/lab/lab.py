@@ -5,17 +5,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import ip_address
 
+from bongsu.lab.blueprint import Topology
 from bongsu.lab.state import LabError, LabPaths, lab_names, read_record
-from bongsu.lab.topology import Topology, build_topology
+from bongsu.lab.topology import build_topology
 from bongsu.model.base import Address
 from bongsu.model.network import Network
 from bongsu.model.node import Role
 from bongsu.plan.compile import compile_network
+from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
 from bongsu.system import netns
 from bongsu.system.agent_client import AgentClient
 from bongsu.system.daemons.birdctl import BirdControl, BirdError
 from bongsu.system.run import run
+
+
+def lab_plans(network: Network) -> dict[str, NodePlan]:
+    """Plans of all nodes, and of the Linux nodes that play the clouds they have connections to."""
+    plans = compile_network(network)
+    plugged = network.lab.clouds if network.lab is not None else {}
+    used = dict.fromkeys(vpn.cloud for vpn in network.vpns.values())
+    return plans | {cloud: stand_in_plan(network, cloud) for cloud in used if cloud in plugged}
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class Lab:
     @classmethod
     def of(cls, name: str, network: Network) -> "Lab":
         """The lab of that name, built from this network."""
-        plans = compile_network(network)
+        plans = lab_plans(network)
         return cls(name, network, plans, build_topology(network, plans))
 
     @property

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from bongsu.lab.blueprint import Cable
 from bongsu.lab.converge import agents_missing, unsettled
 from bongsu.lab.evidence import keep_evidence
 from bongsu.lab.lab import Lab
@@ -29,8 +30,7 @@ from bongsu.lab.state import (
     update_record,
     write_record,
 )
-from bongsu.lab.topology import Cable
-from bongsu.lab.wiring import configure_ports, make_namespaces, make_segment
+from bongsu.lab.wiring import configure_ports, make_namespaces, make_nat, make_segment
 from bongsu.model.network import Network
 from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
@@ -208,7 +208,14 @@ def _build(lab: Lab, progress: Progress) -> None:
     configure_ports(topology, paths, topology.routers)
     for segment in topology.segments:
         make_segment(segment, paths)
-    foreign = [name for name, plan in lab.plans.items() if plan.platform is not Platform.LINUX]
+    for nat in topology.nats:
+        make_nat(nat, paths)
+    configure_ports(topology, paths, [nat.name for nat in topology.nats])
+    foreign = [
+        name
+        for name, plan in lab.plans.items()
+        if plan.platform is not Platform.LINUX or name in lab.network.clouds
+    ]
     progress(
         f"starting {len(topology.nodes)} nodes and {len(topology.routers)} AS routers"
         + (f"; Linux stands in for {', '.join(foreign)}" if foreign else "")

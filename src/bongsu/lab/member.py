@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bongsu.lab.blueprint import Router, Topology
 from bongsu.lab.internet import router_config
 from bongsu.lab.state import LabPaths
-from bongsu.lab.topology import Router, Topology
 from bongsu.render.bundle import Bundle
 from bongsu.system import netns
 from bongsu.system.run import Process, kill_exact, spawn, start_time

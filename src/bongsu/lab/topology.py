@@ -5,20 +5,28 @@ and RFC 9637's 3fff::/20), so that they never meet those of the network. No I/O 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface, ip_network
 from itertools import count
-from typing import Literal
 
+from bongsu.lab import nat
+from bongsu.lab.blueprint import (
+    Cable,
+    HostPlan,
+    Port,
+    Relation,
+    Router,
+    Segment,
+    Session,
+    Topology,
+)
+from bongsu.lab.nat import Nat, Neighbor
 from bongsu.model.base import Address, Family, Interface, Prefix
 from bongsu.model.lab import Impairment, Lab, Wire
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Bfd
 from bongsu.plan.compile import OUTWARD
+from bongsu.plan.connect import STAND_IN_UPLINK
 from bongsu.plan.node import ExternalPeer, InterfacePlan, NodePlan
-
-Relation = Literal["customer", "peer", "provider"]
-"""What the other side is to us (RFC 9234 section 3)."""
 
 MAX_ROUTERS = 255
 """One /24 of 198.18.0.0/16 for each AS."""
@@ -31,117 +39,11 @@ class TopologyError(Exception):
     """The lab section asks for something the lab cannot be built from. `str()` says what."""
 
 
-@dataclass(frozen=True)
-class Port:
-    """One end of a cable: an interface in a member's namespace."""
-
-    member: str
-    interface: str
-    addresses: tuple[Interface, ...] = ()
-    peers: tuple[tuple[Address, Address], ...] = ()
-    """Point-to-point addresses: this end's and the far end's."""
-    routes: tuple[tuple[Prefix, Address | None], ...] = ()
-    """Routes by this interface: prefix and gateway, or None for on-link."""
-    proxy_arp: bool = False
-
-
-@dataclass(frozen=True)
-class Cable:
-    """A point-to-point link between two members."""
-
-    name: str
-    a: Port
-    b: Port
-    impairment: Impairment
-    mtu: int = 1500
-
-
-@dataclass(frozen=True)
-class Session:
-    """A BGP session of a lab router."""
-
-    name: str
-    local: Address
-    local_asn: int
-    remote: Address
-    remote_asn: int
-    relation: Relation
-    metric: int
-    """Link delay in 10 us: the nearest of equally good exits wins, as it does by IGP cost."""
-    multihop: int | None = None
-    password: str | None = None
-    """Reference (`env:NAME`), resolved from the lab's throw-away secrets."""
-    bfd: Bfd | None = None
-    allowed: tuple[Prefix, ...] | None = None
-    """What a customer may announce (an IRR filter); None for sessions inside the lab's Internet."""
-
-
-@dataclass
-class Router:
-    """A lab AS: one router with real BIRD. A vantage point is a router with nothing behind it."""
-
-    name: str
-    asn: int
-    router_id: Address
-    networks: list[Prefix]
-    """Originated prefixes."""
-    loopbacks: list[Interface]
-    sessions: list[Session] = field(default_factory=list)
-    on_link: list[tuple[Prefix, str]] = field(default_factory=list)
-    """Customer addresses reached directly by a port: (host prefix, interface)."""
-
-
-@dataclass(frozen=True)
-class HostPlan:
-    """A host on a LAN."""
-
-    name: str
-    address: Interface
-    gateway: Address | None
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A LAN of a node: a bridge with the node's port and the hosts' ports."""
-
-    name: str
-    node: str
-    interface: str
-    addresses: tuple[Interface, ...]
-    hosts: tuple[HostPlan, ...]
-
-
-@dataclass(frozen=True)
-class Topology:
-    """Everything the lab builds, apart from what the agents build themselves."""
-
-    routers: dict[str, Router]
-    cables: dict[str, Cable]
-    plugs: dict[tuple[str, str], str]
-    """(node, interface) of uplinks and links -> cable name."""
-    loopbacks: dict[str, tuple[Interface, ...]]
-    """Node -> addresses that its `lo` has beside 127.0.0.1."""
-    segments: list[Segment]
-    hosts: dict[str, Address]
-    """Host name -> its address."""
-    vantages: dict[str, dict[int, Address]]
-    """Vantage name -> the address it probes from, by family."""
-    nodes: tuple[str, ...]
-    families: tuple[Family, ...]
-    """Address families the lab's Internet speaks: IPv6 only where the network does."""
-
-    def between(self, plugs: Iterable[tuple[str, str]]) -> list[Cable]:
-        """The cables that these interfaces of nodes are plugged into."""
-        return [self.cables[self.plugs[plug]] for plug in plugs if plug in self.plugs]
-
-    def members(self) -> list[str]:
-        """Every namespace the lab needs, by short name."""
-        hosts = [host.name for segment in self.segments for host in segment.hosts]
-        return [*self.routers, *self.nodes, *(s.name for s in self.segments), *hosts]
-
-
 def build_topology(network: Network, plans: dict[str, NodePlan]) -> Topology:
-    """The blueprint. Raises TopologyError if the file has no lab or asks for the impossible."""
+    """The blueprint. `plans` are the nodes' and the stand-ins' of clouds.
+
+    Raises TopologyError if the file has no lab or asks for the impossible.
+    """
     if network.lab is None:
         raise TopologyError(
             "the file has no `lab:` section, so there is nothing around the network"
@@ -158,6 +60,7 @@ class _Builder:
         self.routers: dict[str, Router] = {}
         self.cables: dict[str, Cable] = {}
         self.plugs: dict[tuple[str, str], str] = {}
+        self.nats: list[Nat] = []
         self.families = _families(plans)
 
     def build(self) -> Topology:
@@ -173,10 +76,14 @@ class _Builder:
         for node, by_interface in self.lab.uplinks.items():
             for interface, uplink in by_interface.items():
                 self._uplink(node, interface, uplink.to, uplink.bfd, uplink)
+        for cloud, plug in self.lab.clouds.items():
+            if cloud in self.plans:
+                self._uplink(cloud, STAND_IN_UPLINK, plug.to, False, plug)
         for wire in self.lab.wires:
             self._wire(wire)
         self._every_interface_is_plugged_in()
         segments = list(self._segments())
+        bridges: list[Segment | Nat] = [*segments, *self.nats]
         return Topology(
             routers=self.routers,
             cables=self.cables,
@@ -191,7 +98,8 @@ class _Builder:
                 for name, plan in self.plans.items()
             },
             segments=segments,
-            hosts={host.name: host.address.ip for one in segments for host in one.hosts},
+            nats=self.nats,
+            hosts={host.name: host.address.ip for one in bridges for host in one.hosts},
             vantages={
                 name: {address.version: address.ip for address in self.routers[name].loopbacks}
                 for name in self.lab.vantages
@@ -203,6 +111,7 @@ class _Builder:
     def _names_are_distinct(self) -> None:
         kinds: dict[str, Iterable[str]] = {
             "node": self.network.nodes,
+            "cloud": self.network.clouds,
             "AS": self.lab.internet.ases,
             "vantage point": self.lab.vantages,
             "host": self.lab.hosts,
@@ -230,11 +139,8 @@ class _Builder:
 
     def _as_link(self, a: str, b: str, relation: str, impairment: Impairment) -> None:
         index = len(self.cables)
-        if index >= MAX_CABLES:
-            raise TopologyError(f"a lab holds {MAX_CABLES} links at most")
-        base = int(ip_address("198.19.0.0")) + 2 * index
         pairs: list[list[Interface]] = [
-            [ip_interface(f"{ip_address(base + side)}/31") for side in (0, 1)],
+            _link_pair(index),
             [ip_interface(f"3fff:fff:{index:x}::{side}/127") for side in (0, 1)],
         ]
         pairs = [pair for pair in pairs if pair[0].version in self.families]
@@ -285,6 +191,9 @@ class _Builder:
     ) -> None:
         router, plan = self.routers[to], self.plans[node]
         facing = plan.interface(interface)
+        if facing.public is not None:
+            self._translated_uplink(router, plan, facing, bfd, impairment)
+            return
         defaults = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
         node_port = Port(
             node,
@@ -313,6 +222,86 @@ class _Builder:
         for peer in peers:
             self._customer(router, plan, peer, bfd, impairment)
 
+    def _translated_uplink(
+        self,
+        router: Router,
+        plan: NodePlan,
+        facing: InterfacePlan,
+        bfd: bool,
+        impairment: Impairment,
+    ) -> None:
+        """An uplink behind a 1:1 NAT: one cable from the node to it, another from it to the AS."""
+        stand = self._nat(plan, facing)
+        self.nats.append(stand)
+        name = f"{plan.node}:{facing.name}"
+        default = (ip_network("0.0.0.0/0"), stand.gateway.ip)
+        self._add_cable(
+            Cable(
+                name,
+                Port(plan.node, facing.name, tuple(facing.addresses), routes=(default,)),
+                Port(stand.name, nat.INSIDE, bridged=True),
+                Impairment(),
+                facing.mtu,
+            )
+        )
+        self.plugs[(plan.node, facing.name)] = name
+        ours, theirs = _link_pair(len(self.cables))
+        public = ip_interface(stand.public)
+        port = f"to-{plan.node}"[:15]
+        self._add_cable(
+            Cable(
+                f"{name}:{nat.OUTSIDE}",
+                Port(
+                    stand.name,
+                    nat.OUTSIDE,
+                    (ours, public),
+                    routes=((default[0], theirs.ip),),
+                ),
+                Port(router.name, port, (theirs,), routes=((public.network, None),)),
+                impairment,
+            )
+        )
+        # Announced as a pair, as small as a network with a neighbour can be: the /32 is on the link.
+        pair = public.network.supernet()
+        if pair not in router.networks:
+            router.networks.append(pair)
+        router.on_link.append((public.network, port))
+        for peer in plan.external:
+            if peer.interface == facing.name:
+                self._customer(router, plan, peer, bfd, impairment, remote=stand.public)
+
+    def _nat(self, plan: NodePlan, facing: InterfacePlan) -> Nat:
+        why = nat.refusal(facing.addresses, facing.gateways)
+        if why or facing.public is None:
+            raise TopologyError(
+                f"{plan.node}'s {facing.name} is behind a 1:1 NAT ({facing.public}) and has {why}: "
+                "the lab cannot build that"
+            )
+        subnet, gateway = facing.addresses[0], facing.gateways[0]
+        node = self.network.nodes[plan.node].interfaces[facing.name]
+        routes = [
+            prefix
+            for tunnel in plan.vpns
+            if tunnel.underlay == facing.name
+            for prefix in tunnel.remote_networks
+            if prefix.version == 4
+        ]
+        return Nat(
+            name=f"_nat{len(self.nats)}",
+            node=plan.node,
+            interface=facing.name,
+            private=subnet.ip,
+            public=facing.public,
+            gateway=ip_interface(f"{gateway}/{subnet.network.prefixlen}"),
+            routes=tuple(dict.fromkeys(routes)),
+            hosts=tuple(
+                Neighbor(host.name, host.address)
+                for host in self._hosts(plan.node, facing.name, [subnet])
+            ),
+            checks=node.source_dest_check is True,
+            mtu=facing.mtu,
+        )
+
     def _customer(
         self,
         router: Router,
@@ -320,7 +309,9 @@ class _Builder:
         peer: ExternalPeer,
         bfd: bool,
         impairment: Impairment,
+        remote: Address | None = None,
     ) -> None:
+        """The provider's end of a session. `remote` is where it finds the node, if not at its address."""
         gateways = {gateway for item in plan.interfaces for gateway in item.gateways}
         if peer.multihop is not None and peer.address not in gateways:
             loopback = ip_interface(f"{peer.address}/{peer.address.max_prefixlen}")
@@ -331,7 +322,7 @@ class _Builder:
                 name=f"{plan.node}-{peer.name}",
                 local=peer.address,
                 local_asn=peer.asn,
-                remote=peer.local,
+                remote=remote or peer.local,
                 remote_asn=plan.asn,
                 relation="customer",
                 metric=round(impairment.delay_ms * 100),
@@ -388,7 +379,11 @@ class _Builder:
 
     def _hosts(self, node: str, interface: str, lan: list[Interface]) -> Iterator[HostPlan]:
         for name, host in self.lab.hosts.items():
-            if (host.node, host.interface) != (node, interface):
+            if host.cloud is not None:
+                # Its stand-in has a LAN for each of the cloud's networks.
+                if host.cloud != node or all(host.address not in item.network for item in lan):
+                    continue
+            elif (host.node, host.interface) != (node, interface):
                 continue
             for address in lan:
                 if host.address in address.network:
@@ -399,6 +394,14 @@ class _Builder:
                 raise TopologyError(
                     f"host {name} ({host.address}) is in no network of {node}'s {interface}"
                 )
+
+
+def _link_pair(index: int) -> list[Interface]:
+    """Both addresses of the lab's link of that number."""
+    if index >= MAX_CABLES:
+        raise TopologyError(f"a lab holds {MAX_CABLES} links at most")
+    base = int(ip_address("198.19.0.0")) + 2 * index
+    return [ip_interface(f"{ip_address(base + side)}/31") for side in (0, 1)]
 
 
 def _facing(facing: InterfacePlan, peers: list[ExternalPeer]) -> Iterator[tuple[Address, Address]]:

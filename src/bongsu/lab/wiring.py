@@ -13,12 +13,13 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
+from bongsu.lab.blueprint import Port, Segment, Topology
+from bongsu.lab.nat import BRIDGE, Nat, ruleset
 from bongsu.lab.state import LabPaths
-from bongsu.lab.topology import Port, Segment, Topology
 from bongsu.model.base import Address, Interface
 from bongsu.system import netns
+from bongsu.system.run import run
 
-BRIDGE = "br0"
 HOST_INTERFACE = "eth0"
 
 
@@ -77,13 +78,44 @@ def make_segment(segment: Segment, paths: LabPaths) -> None:
             _plug(ip, f"host{number}", paths.netns(host.name), HOST_INTERFACE)
     plug_into_segment(segment, paths)
     for host in segment.hosts:
-        with _netlink(paths.netns(host.name)) as ip:
-            index = _index(ip, HOST_INTERFACE)
-            ip.link("set", index=index, state="up")
-            _add_address(ip, index, host.address)
-            if host.gateway is not None:
-                default = "0.0.0.0/0" if host.address.version == 4 else "::/0"
-                ip.route("add", dst=default, gateway=str(host.gateway))
+        _settle_host(paths.netns(host.name), host.address, host.gateway)
+
+
+def make_nat(nat: Nat, paths: LabPaths) -> None:
+    """A 1:1 NAT and its subnet; its cables must be there, and are configured afterwards."""
+    name = paths.netns(nat.name)
+    with netns.in_netns(name):
+        _sysctl("net/ipv4/ip_forward", 1)
+        for which in ("all", "default"):
+            _sysctl(f"net/ipv4/conf/{which}/rp_filter", 0)
+            # A cloud's virtual router tells nobody of a shorter way.
+            _sysctl(f"net/ipv4/conf/{which}/send_redirects", 0)
+    with _netlink(name) as ip:
+        ip.link("add", ifname=BRIDGE, kind="bridge", br_forward_delay=0)
+        for number, host in enumerate(nat.hosts):
+            _plug(ip, f"host{number}", paths.netns(host.name), HOST_INTERFACE, nat.mtu)
+        bridge = _index(ip, BRIDGE)
+        ip.link("set", index=bridge, mtu=nat.mtu, state="up")
+        _add_address(ip, bridge, nat.gateway)
+        for prefix in nat.routes:
+            ip.route("add", dst=str(prefix), gateway=str(nat.private), oif=bridge)
+    for host in nat.hosts:
+        _settle_host(paths.netns(host.name), host.address, nat.gateway.ip, nat.mtu)
+    run(["nft", "-f", "-"], input=ruleset(nat), netns=name)
+
+
+def _settle_host(
+    name: str, address: Interface, gateway: Address | None, mtu: int | None = None
+) -> None:
+    with _netlink(name) as ip:
+        index = _index(ip, HOST_INTERFACE)
+        if mtu is not None:
+            ip.link("set", index=index, mtu=mtu)
+        ip.link("set", index=index, state="up")
+        _add_address(ip, index, address)
+        if gateway is not None:
+            default = "0.0.0.0/0" if address.version == 4 else "::/0"
+            ip.route("add", dst=default, gateway=str(gateway))
 
 
 def plug_into_segment(segment: Segment, paths: LabPaths) -> None:
@@ -107,6 +139,8 @@ def _netlink(namespace: str) -> Iterator[Any]:
 
 def _configure(ip: Any, port: Port) -> None:
     index = _index(ip, port.interface)
+    if port.bridged:
+        ip.link("set", index=index, master=_index(ip, BRIDGE))
     ip.link("set", index=index, state="up")
     for address in port.addresses:
         _add_address(ip, index, address)
@@ -138,14 +172,17 @@ def _add_address(ip: Any, index: int, address: Interface, peer: Address | None =
     )
 
 
-def _plug(ip: Any, name: str, peer_netns: str, peer_name: str) -> None:
+def _plug(ip: Any, name: str, peer_netns: str, peer_name: str, mtu: int | None = None) -> None:
     """A cable from a port of the bridge into another namespace."""
     fd = netns.open_fd(peer_netns)
     try:
         ip.link("add", ifname=name, kind="veth", peer={"ifname": peer_name, "net_ns_fd": fd})
     finally:
         os.close(fd)
-    ip.link("set", index=_index(ip, name), master=_index(ip, BRIDGE), state="up")
+    index = _index(ip, name)
+    if mtu is not None:
+        ip.link("set", index=index, mtu=mtu)
+    ip.link("set", index=index, master=_index(ip, BRIDGE), state="up")
 
 
 def _index(ip: Any, name: str) -> int:
