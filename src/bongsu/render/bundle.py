@@ -27,8 +27,16 @@ PLAN = "plan.json"
 ROOT = "root"
 
 DEFAULT_MODE = 0o644
-MODES = {"/etc/netplan/": 0o600}
-"""By beginning of the path. netplan complains about a file that others can read."""
+MODES = {
+    "/etc/netplan/": 0o600,
+    "/etc/ipsec.d/bongsu.secrets": 0o600,
+    "/etc/swanctl/conf.d/bongsu-secrets.conf": 0o600,
+    "/etc/swanctl/private/": 0o600,
+    "/etc/bongsu/libipsec/": 0o600,
+    "/etc/frr/": 0o640,
+}
+"""By beginning of the path: what others must not read once the agent has put secrets in place.
+netplan complains about a file that they can."""
 
 
 class BundleError(ValueError):

@@ -6,16 +6,33 @@ from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
 from bongsu.render import text
 from bongsu.render.bird import render as bird
+from bongsu.render.firewalld import render as firewalld
+from bongsu.render.frr import render as frr
 from bongsu.render.ios import render as ios
+from bongsu.render.libipsec import render as libipsec
+from bongsu.render.libreswan import render as libreswan
 from bongsu.render.netplan import render as netplan
 from bongsu.render.nftables import render as nftables
 from bongsu.render.pfsense import render as pfsense
+from bongsu.render.strongswan import render as strongswan
 from bongsu.render.sysctl import render as sysctl
 
 Renderer = Callable[[NodePlan, list[str]], dict[str, str]]
 
 RENDERERS: dict[Platform, tuple[Renderer, ...]] = {
-    Platform.LINUX: (bird.render, netplan.render, nftables.render, sysctl.render),
+    # Those of daemons that the node does not run, and of VPNs it does not have, give no files.
+    Platform.LINUX: (
+        bird.render,
+        frr.render,
+        strongswan.render,
+        strongswan.render_keys,
+        libreswan.render,
+        libipsec.render,
+        firewalld.render,
+        netplan.render,
+        nftables.render,
+        sysctl.render,
+    ),
     Platform.PFSENSE: (pfsense.render,),
     Platform.IOS: (ios.render,),
 }

@@ -20,6 +20,8 @@ from bongsu.plan.node import NodePlan
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}")
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:@_=, /-]{0,254}")
+_PATH = re.compile(r"/[\w./@+-]+", re.ASCII)
 
 
 class RenderError(ValueError):
@@ -54,6 +56,16 @@ def number(value: int) -> str:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise RenderError(f"{value!r} is no number that is 0 or more")
     return str(value)
+
+
+def identity(value: str) -> str:
+    """An IKE identity: an address, a name or a distinguished name. No quote or line end is in it."""
+    return _admit(_IDENTITY, value, "IKE identity")
+
+
+def path(value: str) -> str:
+    """An absolute path on the node, without blanks or quotes."""
+    return _admit(_PATH, value, "path")
 
 
 def header(plan: NodePlan) -> list[str]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.render import template, text
 from bongsu.render.bird.secrets import SECRETS_PATH, password_constant, secret_constants
@@ -20,7 +21,12 @@ PATH = "/etc/bird/bird.conf"
 
 
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
-    """`{PATH: text}`; BIRD's own parser accepts it together with the secrets' file."""
+    """`{PATH: text}`; BIRD's own parser accepts it together with the secrets' file.
+
+    Nothing for a node that routes with another daemon.
+    """
+    if plan.routing is not RoutingDaemon.BIRD:
+        return {}
     views = families(plan)
     values = {
         "header": [Admitted(line) for line in header],

@@ -1,0 +1,1 @@
+"""firewalld's service of an IPsec gateway: a definition, enabled by whoever owns the zones."""

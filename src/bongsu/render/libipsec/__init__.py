@@ -1,0 +1,1 @@
+"""IPsec without the kernel's: one strongSwan with kernel-libipsec for each tunnel."""

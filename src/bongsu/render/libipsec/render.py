@@ -1,0 +1,86 @@
+"""Renders what the agent needs where the kernel has no ESP: a charon of its own for each tunnel.
+
+    /etc/bongsu/libipsec/TUNNEL.strongswan.conf    STRONGSWAN_CONF of daemon and swanctl
+    /etc/bongsu/libipsec/TUNNEL.swanctl.conf       connection, and the key as a marker
+
+kernel-libipsec (a plugin of strongSwan's charon) encrypts in the daemon and speaks to the kernel by
+a TUN device. It chooses an SA by its traffic selectors alone, so a daemon can hold one tunnel only;
+and it sends ESP in UDP only, so the ports of all but one cannot be 500 and 4500. Written for every
+node with VPN tunnels, whatever its kernel: which way is taken, the agent finds out.
+"""
+
+from bongsu.plan.node import NodePlan
+from bongsu.plan.vpn import VpnTunnelPlan
+from bongsu.render.strongswan.connection import connection, secret
+from bongsu.render.strongswan.sections import Settings, document
+from bongsu.render.strongswan.settings import charon_settings, log_settings
+from bongsu.render.text import interface
+
+DIRECTORY = "/etc/bongsu/libipsec"
+RUN_DIRECTORY = "/run/bongsu/libipsec"
+
+IKE_PORT, NAT_PORT = 5000, 4500
+"""Own ports of the n-th tunnel are n above these."""
+
+PLUGINS = (
+    "random nonce openssl pem pkcs1 pkcs8 x509 pubkey constraints "
+    "kernel-libipsec kernel-netlink socket-default vici hmac kdf gcm"
+)
+"""kernel-libipsec before kernel-netlink: the first that can do ESP does it."""
+
+
+def ports(plan: NodePlan) -> dict[str, tuple[int, int]]:
+    """By tunnel, the daemon's own ports for IKE and for IKE and ESP behind a NAT."""
+    return {
+        tunnel.name: (IKE_PORT + number, NAT_PORT + number)
+        for number, tunnel in enumerate(plan.vpns, 1)
+    }
+
+
+def vici(tunnel: str) -> str:
+    """URI of the daemon's control socket."""
+    return f"unix://{RUN_DIRECTORY}/{interface(tunnel)}.vici"
+
+
+def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
+    """`{path: text}`, two files for each VPN tunnel."""
+    of_tunnel = ports(plan)
+    files = {}
+    for tunnel in plan.vpns:
+        base = f"{DIRECTORY}/{interface(tunnel.name)}"
+        files[f"{base}.strongswan.conf"] = document(
+            header, _daemon(tunnel, *of_tunnel[tunnel.name])
+        )
+        files[f"{base}.swanctl.conf"] = document(header, _connection(tunnel))
+    return files
+
+
+def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int) -> Settings:
+    return {
+        "charon-systemd": {
+            "load": PLUGINS,
+            "port": port,
+            "port_nat_t": port_nat_t,
+            **charon_settings([tunnel]),
+            **log_settings(),
+            "plugins": {
+                "vici": {"socket": vici(tunnel.name)},
+                # The selectors hold the far end's outer address, 0.0.0.0/0 as they are.
+                "kernel-libipsec": {"allow_peer_ts": "yes"},
+            },
+        },
+        "swanctl": {"socket": vici(tunnel.name)},
+    }
+
+
+def _connection(tunnel: VpnTunnelPlan) -> Settings:
+    name = interface(tunnel.name)
+    # ESP is in UDP here in any case: the far end has to be told that a NAT is on the way.
+    forced = tunnel.model_copy(update={"encapsulation": True})
+    return {
+        "connections": {
+            # From a port that is not 500, the far end expects 4500's way of writing (RFC 3948).
+            name: connection(forced, remote_port=NAT_PORT, interface=False, traps=False)
+        },
+        "secrets": {f"ike-{name}": secret(tunnel)},
+    }

@@ -1,0 +1,1 @@
+"""strongSwan by swanctl: connections, secrets, and what charon must not do by itself."""
