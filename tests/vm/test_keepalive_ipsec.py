@@ -111,6 +111,7 @@ def seen() -> Seen:
         for a, b in TABLE:
             predicted(a, b, mode)
             runs.append(run(name, a, b, *([mode] if mode == "transport" else [])))
+    runs += [run("XFRM interface", a, b, "engine") for a, b in TABLE]
     runs = list(dict.fromkeys([*runs, *OTHERS]))
     result = resume(
         f"exec $PYTHON -m tests.vm.jobs.ipsec_keepalive {' '.join(runs)}", timeout_s=300
@@ -157,6 +158,15 @@ def test_the_line_is_what_was_predicted(
     seen: Seen, name: str, a: Protection, b: Protection
 ) -> None:
     compare(seen[run(name, a, b)], a, b)
+
+
+@pytest.mark.parametrize(("a", "b"), ROWS)
+def test_the_engine_inside_ipsec(seen: Seen, a: Protection, b: Protection) -> None:
+    """The product's own sender, where no program of ours can judge replies: they are encrypted."""
+    works = predicted(a, b)[0].works
+    line = "up" if works else "down"
+    expected = {"sent": True, "line": line, "received": works, "errors": 0}
+    assert seen[run("XFRM interface", a, b, "engine")] == expected
 
 
 @pytest.mark.parametrize(("a", "b"), ROWS)

@@ -1,10 +1,10 @@
 """In the guest: does a GRE keepalive come home when IPsec is around the tunnel?
 
-    python -m tests.vm.jobs.ipsec_keepalive SENDER:A:B[:transport][:open] ...   such as b:xfrm:map
+    python -m tests.vm.jobs.ipsec_keepalive SENDER:A:B[:transport][:open][:engine] ...  as b:xfrm:map
 
 SENDER is the end that asks, A and B are forms; `transport` is the mode, else it is tunnel; `open`
-leaves the guard against clear text out. Keys are fixed. Writes one JSON document: for each run what
-became of the line, and why.
+leaves the guard against clear text out; `engine` has the product's own engine ask. Keys are fixed.
+Writes one JSON document: for each run what became of the line, and why.
 """
 
 import json
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bongsu.system import netns
 from bongsu.system.run import run
+from tests.vm.jobs.ipsec_engine import engine_line
 from tests.vm.jobs.ipsec_sender import Sender, Wire
 from tests.vm.jobs.ipsec_tunnel import ENDS, Form, Mode, Tunnel, namespace, wire
 
@@ -70,7 +71,11 @@ def main(names: list[str]) -> None:
     build(tunnels)
     for end in ENDS:
         batch(end, [line for tunnel in tunnels for line in tunnel.keys(end)])
-    print(json.dumps({name: seen(tunnel, sender) for name, (sender, tunnel) in runs.items()}))
+    found = {}
+    for name, (sender, tunnel) in runs.items():
+        look = engine_line if name.endswith(":engine") else seen
+        found[name] = look(tunnel, sender)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
