@@ -73,8 +73,7 @@ class KeepaliveShell:
             else:
                 held = memory.states is not None and memory.states["keepalive_down"][slot]
                 self._add(plan, slot, session, seats[name].up, seats[name].up and not held)
-        if self._engine is not None:
-            self._engine.clear_others()
+        memory.let_go(besides=self._names)
 
     def close(self) -> None:
         """Stop sending and listening; lines stay as they are."""

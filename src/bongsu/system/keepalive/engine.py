@@ -57,7 +57,6 @@ class KeepaliveEngine:
 
     def __init__(self, memory: Memory, *, fifo: bool = True) -> None:
         self._lib = library.lib()
-        self._memory = memory
         self.records = memory.records
         self._generations: dict[int, int] = {}
         handle = c.c_void_p()
@@ -95,19 +94,6 @@ class KeepaliveEngine:
         """End; the kernel carries data again, as far as it is up to us. KeyError without it."""
         del self._generations[slot]
         check(f"keepalive session {slot}", self._lib.ka_remove(self._handle, slot))
-
-    def slots(self) -> list[int]:
-        """The sessions there are."""
-        return list(self._generations)
-
-    def clear_others(self) -> None:
-        """Let lines go that an engine before this one held down, and that are no session now."""
-        states = self._memory.states
-        if states is None:
-            return
-        for slot in np.flatnonzero(states["keepalive_down"]):
-            if int(slot) not in self._generations:
-                states["keepalive_down"][slot] = 0
 
     def fileno(self) -> int:
         """Readable when `transitions` has something."""

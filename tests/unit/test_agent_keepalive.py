@@ -1,0 +1,139 @@
+"""What the agent makes of lines that change, that cannot be set, and that somebody has left behind."""
+
+import asyncio
+import os
+from ipaddress import ip_address, ip_interface
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bongsu.agent import keepalive as module
+from bongsu.agent.events import EventLog
+from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.model.tunnel import Keepalive
+from bongsu.plan.tunnel import TunnelPlan
+from bongsu.system.bpf import layout
+from bongsu.system.gre.base import GreError, Seat
+from bongsu.system.keepalive.engine import Change
+from bongsu.system.keepalive.memory import Memory
+from bongsu.system.keepalive.session import Session
+
+FAST, SLOW = Keepalive(milliseconds=10), Keepalive(seconds=10)
+
+
+def plan(name: str = "t", keepalive: Keepalive | None = FAST, **changes: Any) -> TunnelPlan:
+    values: dict[str, Any] = {
+        "name": name,
+        "peer": "b",
+        "underlay": "lo",
+        "local": ip_address("192.0.2.1"),
+        "remote": ip_address("192.0.2.2"),
+        "key": None,
+        "ttl": 255,
+        "tos": "inherit",
+        "mtu": 1476,
+        "overhead": 24,
+        "addresses": [ip_interface("10.9.0.1/30")],
+        "peer_addresses": [ip_address("10.9.0.2")],
+        "inner_sources": [],
+        "inner_destinations": [],
+        "keepalive": keepalive,
+        "peer_keepalive": None,
+        "bfd": None,
+        "bgp": False,
+        "egress": False,
+        "preference": 100,
+        "insecure": True,
+    }
+    return TunnelPlan.model_validate(values | changes)
+
+
+class Engine:
+    """Lines by slot as a test has them, in place of the thread."""
+
+    def __init__(self, memory: Memory) -> None:
+        self.lines: dict[int, bool] = {}
+        self.news: list[Change] = []
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def add(self, slot: int, session: Session, *, up: bool = True) -> None:
+        self.lines[slot] = up
+
+    def remove(self, slot: int) -> None:
+        del self.lines[slot]
+
+    def up(self, slot: int) -> bool:
+        return self.lines[slot]
+
+    def transitions(self) -> list[Change]:
+        found, self.news = self.news, []
+        return found
+
+    def debug(self, on: bool) -> None:
+        pass
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Stage:
+    """A shell over such an engine; the system sets lines as the test lets it."""
+
+    def __init__(self) -> None:
+        self.events = EventLog(None, None)
+        self.shell = KeepaliveShell(self.events, self._set_line)
+        self.memory = Memory(np.zeros(8, layout.KEEPALIVE), np.zeros(8, layout.STATE))
+        self.asked: list[tuple[str, bool]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.broken = False
+
+    async def _set_line(self, name: str, up: bool) -> None:
+        self.asked.append((name, up))
+        await self.open.wait()
+        if self.broken:
+            raise GreError("no such device")
+
+    def watch(self, *plans: TunnelPlan, up: bool = True) -> None:
+        seats = {each.name: Seat(slot, up, True) for slot, each in enumerate(plans, 1)}
+        self.shell.set_tunnels(plans, self.memory, seats)
+
+    def change(self, slot: int, up: bool) -> None:
+        """The line of the slot goes up or down, and the shell hears of it."""
+        engine: Any = self.shell._engine
+        engine.lines[slot] = up
+        engine.news.append(Change(slot, up, 0 if up else 3, 1, 2))
+        self.shell._read()
+
+    async def rest(self) -> None:
+        """Until nothing is left to do."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+    def told(self, kind: str = "line-protocol") -> list[str]:
+        return [event.cause for event in self.events.since() if event.kind == kind]
+
+
+@pytest.fixture(autouse=True)
+def _engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KeepaliveEngine", Engine)
+
+
+def test_a_line_left_down_is_let_go_where_nobody_watches_any_more() -> None:
+    """An agent before this one held it; with the keepalive gone nobody else would ever let it go."""
+
+    async def scenario(*plans: TunnelPlan) -> list[int]:
+        stage = Stage()
+        assert stage.memory.states is not None
+        stage.memory.states["keepalive_down"][[1, 3]] = 1
+        stage.watch(*plans)
+        await stage.rest()
+        stage.shell.close()
+        return list(np.flatnonzero(stage.memory.states["keepalive_down"]))
+
+    assert asyncio.run(scenario()) == []
+    assert asyncio.run(scenario(plan())) == [1], "its own it goes on with"
