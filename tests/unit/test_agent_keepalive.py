@@ -2,13 +2,16 @@
 
 import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_interface
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from bongsu.agent import keepalive as module
+from bongsu.agent.apply import Applier
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell
 from bongsu.model.tunnel import Keepalive
@@ -137,3 +140,71 @@ def test_a_line_left_down_is_let_go_where_nobody_watches_any_more() -> None:
 
     assert asyncio.run(scenario()) == []
     assert asyncio.run(scenario(plan())) == [1], "its own it goes on with"
+
+
+def test_a_line_set_for_a_session_that_has_ended_meanwhile_is_set_again() -> None:
+    """The tunnel gets another keepalive while the system is still taking its interface down."""
+
+    async def scenario() -> list[tuple[str, bool]]:
+        stage = Stage()
+        stage.watch(plan())
+        stage.open.clear()
+        stage.change(1, up=False)
+        await stage.rest()
+        assert stage.asked == [("t", False)]
+        # What the seat says was read before; the new session begins with the line up.
+        stage.watch(plan(keepalive=SLOW), up=True)
+        stage.open.set()
+        await stage.rest()
+        stage.shell.close()
+        return stage.asked
+
+    assert asyncio.run(scenario()) == [("t", False), ("t", True)]
+
+
+class Interfaces:
+    """A backend, as far as lines go."""
+
+    def __init__(self) -> None:
+        self.lines = {"t": True}
+        self.memory = Memory.private(8)
+
+    def line(self, name: str) -> bool:
+        return self.lines[name]
+
+    def set_line(self, name: str, up: bool) -> None:
+        self.lines[name] = up
+
+    def seats(self) -> dict[str, Seat]:
+        return {"t": Seat(1, self.lines["t"], True)}
+
+    def keepalive_memory(self) -> Memory:
+        return self.memory
+
+
+def test_a_line_that_falls_while_its_keepalive_is_taken_out_of_the_file_comes_up() -> None:
+    """Between the step that builds tunnels and the one that ends sessions a daemon may start."""
+    events, backend = EventLog(None, None), Interfaces()
+
+    async def scenario(worker: ThreadPoolExecutor) -> None:
+        loop = asyncio.get_running_loop()
+
+        async def set_line(name: str, up: bool) -> None:
+            await loop.run_in_executor(worker, backend.set_line, name, up)
+
+        shell = KeepaliveShell(events, set_line)
+        applier: Any = Applier(None, events, worker, None, None, None, shell)  # type: ignore[arg-type]
+        watched, silent = (SimpleNamespace(tunnels=[plan(keepalive=k)]) for k in (FAST, None))
+        await applier._watch(backend, watched)
+        engine: Any = shell._engine
+        engine.lines[1] = False
+        engine.news.append(Change(1, False, 3, 1, 2))
+        shell._read()
+        await asyncio.sleep(0)
+        await applier._watch(backend, silent)
+        shell.close()
+        assert applier._report.changes == ["line protocol of t up: no keepalive"]
+
+    with ThreadPoolExecutor(1) as worker:
+        asyncio.run(scenario(worker))
+    assert backend.lines == {"t": True}

@@ -272,10 +272,6 @@ class Applier:
             assert backend is not None
             if backend.create(tunnel):
                 self._change(f"built tunnel {tunnel.name}")
-            # Nobody would bring it up again once its keepalive is not wanted any more.
-            if tunnel.keepalive is None and not backend.line(tunnel.name):
-                backend.set_line(tunnel.name, True)
-                self._change(f"line protocol of {tunnel.name} up: no keepalive")
 
     def _rules(self, plan: NodePlan) -> None:
         wanted = rules.policy_rules(plan)
@@ -310,6 +306,15 @@ class Applier:
         loop = asyncio.get_running_loop()
         seats = await loop.run_in_executor(self._worker, backend.seats)
         self._keepalive.set_tunnels(watched, backend.keepalive_memory(), seats)
+        # Not before: until its session has ended, a line may still go down.
+        await loop.run_in_executor(self._worker, self._unwatched, backend, plan)
+
+    def _unwatched(self, backend: GreBackend, plan: NodePlan) -> None:
+        for tunnel in plan.tunnels:
+            # Nobody would bring it up again once its keepalive is not wanted any more.
+            if tunnel.keepalive is None and not backend.line(tunnel.name):
+                backend.set_line(tunnel.name, True)
+                self._change(f"line protocol of {tunnel.name} up: no keepalive")
 
     def _stale(self, backend: GreBackend | None, plan: NodePlan) -> None:
         if backend is None:

@@ -190,6 +190,9 @@ class KeepaliveShell:
                 if name in self._watched:
                     self._unapplied.add(name)
                 continue
+            if self._watched.get(name) is not watched:
+                # Of a session that has ended; what has begun in its place may be otherwise.
+                self._desired.setdefault(name, None)
             if name in self._unapplied:
                 self._unapplied.discard(name)
                 self._events.add("line-protocol", name, "applied at last")
