@@ -208,3 +208,62 @@ def test_a_line_that_falls_while_its_keepalive_is_taken_out_of_the_file_comes_up
     with ThreadPoolExecutor(1) as worker:
         asyncio.run(scenario(worker))
     assert backend.lines == {"t": True}
+
+
+def test_a_state_that_is_told_again_is_no_change() -> None:
+    """Of more changes than are kept, the engine tells every line as it is, moved or not."""
+
+    async def scenario() -> tuple[Stage, Any]:
+        stage = Stage()
+        stage.watch(plan())
+        for up in (True, False, False, True, True):
+            stage.change(1, up)
+            await stage.rest()
+        told = stage.shell._watched["t"].last_change
+        stage.shell.close()
+        return stage, told
+
+    stage, told = asyncio.run(scenario())
+    assert stage.told() == ["3 keepalives unanswered", "keepalive answered"]
+    assert stage.told("carrier") == ["line protocol down", "line protocol up"]
+    assert stage.asked == [("t", False), ("t", True)]
+    assert told["state"] == "up"
+
+
+def test_what_is_overtaken_is_passed_over() -> None:
+    """The system is slow: three changes later it is asked for the last of them, and once."""
+
+    async def scenario() -> Stage:
+        stage = Stage()
+        stage.watch(plan())
+        stage.open.clear()
+        for up in (False, True, False, True):
+            stage.change(1, up)
+            await stage.rest()
+        stage.open.set()
+        await stage.rest()
+        stage.shell.close()
+        return stage
+
+    stage = asyncio.run(scenario())
+    assert stage.asked == [("t", False), ("t", True)]
+    assert len(stage.told()) == 4, "an operator is told of each"
+
+
+def test_a_line_that_was_left_down_halfway_is_finished() -> None:
+    """The kernel carries no data, and the interface has not been told: the agent died in between."""
+
+    async def scenario() -> Stage:
+        stage = Stage()
+        assert stage.memory.states is not None
+        stage.memory.states["keepalive_down"][1] = 1
+        stage.watch(plan(), up=True)
+        await stage.rest()
+        stage.change(1, up=True)
+        await stage.rest()
+        stage.shell.close()
+        return stage
+
+    stage = asyncio.run(scenario())
+    assert stage.asked == [("t", False), ("t", True)]
+    assert stage.told() == ["keepalive answered"]

@@ -31,6 +31,8 @@ class _Watched:
     plan: TunnelPlan
     slot: int
     session: Session
+    up: bool = True
+    """The line as it was last told."""
     last_change: dict[str, Any] | None = None
 
 
@@ -134,7 +136,7 @@ class KeepaliveShell:
     def _add(self, plan: TunnelPlan, slot: int, session: Session, applied: bool, up: bool) -> None:
         assert self._engine is not None
         self._engine.add(slot, session, up=up)
-        self._watched[plan.name] = _Watched(plan, slot, session)
+        self._watched[plan.name] = _Watched(plan, slot, session, up)
         self._names[slot] = plan.name
         if applied != up:
             self._desired[plan.name] = None
@@ -152,7 +154,10 @@ class KeepaliveShell:
         if self._engine is None:
             return
         for change in self._engine.transitions():
-            if name := self._names.get(change.slot):
+            name = self._names.get(change.slot)
+            # An engine that has lost some tells every line as it is, moved or not.
+            if name is not None and self._watched[name].up != change.up:
+                self._watched[name].up = change.up
                 self._tell(name, change)
                 self._desired[name] = change
         self._apply_soon()
