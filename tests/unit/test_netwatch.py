@@ -2,6 +2,7 @@
 
 import struct
 from ipaddress import ip_address, ip_network
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -165,4 +166,34 @@ def test_what_a_route_replaces_is_said() -> None:
 def test_a_storm_is_one_event() -> None:
     net = ip_network("172.16.2.0/24")
     storm: list[netwatch.Change] = [RouteChange(True, 254, net, ())] * 100
-    assert told(storm) == [("route", "", "100 routes and carriers changed at once")]
+    assert told(storm) == [("route", "", "100 routes changed at once")]
+
+
+def test_a_storm_does_not_hide_what_it_came_from() -> None:
+    routes: list[netwatch.Change] = [
+        RouteChange(True, 254, ip_network(f"172.16.{n}.0/24"), ()) for n in range(100)
+    ]
+    gone = CarrierChange(False, "tunnel0")
+    assert told([*routes[:50], gone, *routes[50:]]) == [
+        ("link", "tunnel0", "carrier is gone"),
+        ("route", "", "100 routes changed at once"),
+    ]
+
+
+def test_what_a_storm_has_changed_is_known_after_it() -> None:
+    events = EventLog(None, None)
+    log = NetLog(events)
+    nets = [ip_network(f"172.16.{n}.0/24") for n in range(100)]
+
+    def by(interface: str) -> list[netwatch.Change]:
+        return [RouteChange(True, 254, net, (Hop(interface, None),)) for net in nets]
+
+    for news in (by("eth0")[:1], by("tunnel0"), by("eth1")[:1]):
+        log._watch = Told(news)  # type: ignore[assignment]
+        log._read()
+    assert events.since()[-1].details["before"] == "by tunnel0"
+    lost: Any = Told(by("eth2")[:1])
+    lost.overrun = 1
+    log._watch = lost
+    log._read()
+    assert events.since()[-1].details["before"] is None, "it may have gone another way meanwhile"

@@ -12,7 +12,7 @@ from bongsu.model.base import Prefix
 from bongsu.system.netwatch import CarrierChange, Change, NetWatch, RouteChange
 
 AT_ONCE = 64
-"""Changes told one by one; of more at once, such as at a daemon's start, the number says enough."""
+"""Routes told one by one; of more at once, such as at a daemon's start, the number says enough."""
 
 MAIN_TABLE = 254
 
@@ -52,11 +52,15 @@ class NetLog:
         if self._watch.overrun != self._overrun:
             self._overrun = self._watch.overrun
             self._events.add("route", "", "more changed than could be followed", level="warning")
-        if len(changes) > AT_ONCE:
-            self._events.add("route", "", f"{len(changes)} routes and carriers changed at once")
-            return
+            self._ways.clear()
+        routes = sum(isinstance(change, RouteChange) for change in changes)
         for change in changes:
-            self._tell(change)
+            if isinstance(change, RouteChange) and routes > AT_ONCE:
+                self._replace(change)
+            else:
+                self._tell(change)
+        if routes > AT_ONCE:
+            self._events.add("route", "", f"{routes} routes changed at once")
 
     def _tell(self, change: Change) -> None:
         match change:
@@ -70,21 +74,31 @@ class NetLog:
                 self._tell_route(change)
 
     def _tell_route(self, change: RouteChange) -> None:
-        ways = " and ".join(
-            f"{hop.interface} via {hop.gateway}" if hop.gateway else hop.interface
-            for hop in change.hops
-        )
-        key = (change.table, change.prefix)
-        # A better route replaces another in one step, and the kernel does not say which.
-        before = self._ways.pop(key, None)
-        if change.there and len(self._ways) < REMEMBERED:
-            self._ways[key] = f"by {ways}" if ways else "refused"
+        before = self._replace(change)
         self._events.add(
             "route",
             str(change.prefix),
-            f"{'' if change.there else 'no more '}{f'by {ways}' if ways else 'refused'}",
+            f"{'' if change.there else 'no more '}{_way(change)}",
             state="there" if change.there else "gone",
             before=before,
             interfaces=[hop.interface for hop in change.hops],
             table="main" if change.table == MAIN_TABLE else change.table,
         )
+
+    def _replace(self, change: RouteChange) -> str | None:
+        """The way there was before: a better route replaces another in one step, and the kernel does
+        not say which.
+        """
+        key = (change.table, change.prefix)
+        before = self._ways.pop(key, None)
+        if change.there and len(self._ways) < REMEMBERED:
+            self._ways[key] = _way(change)
+        return before
+
+
+def _way(change: RouteChange) -> str:
+    ways = " and ".join(
+        f"{hop.interface} via {hop.gateway}" if hop.gateway else hop.interface
+        for hop in change.hops
+    )
+    return f"by {ways}" if ways else "refused"
