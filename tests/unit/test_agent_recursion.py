@@ -114,3 +114,14 @@ def test_gone_while_it_was_held(scene: Scene) -> None:
     assert scene.look()
     scene.backend.gone = True
     assert scene.look(FIRST_S)
+
+
+def test_in_a_row_counts_from_when_it_was_let_go(scene: Scene) -> None:
+    """Held for longer than it had to be, for there was no way at all: what follows is no new trouble."""
+    assert scene.look()
+    assert scene.look(10 * FIRST_S)
+    scene.backend.elsewhere = True
+    assert not scene.look()
+    scene.backend.elsewhere = False
+    assert scene.look()
+    assert scene.told()[-1] == ("down", "warning", 2 * FIRST_S)

@@ -24,7 +24,7 @@ FIRST_S, MOST_S = 10.0, 300.0
 class _Held:
     seconds: float
     until: float
-    """CLOCK_MONOTONIC, seconds: not let go before."""
+    """CLOCK_MONOTONIC, seconds: not let go before; once let go, when that was."""
 
 
 class RecursionGuard:
@@ -57,6 +57,7 @@ class RecursionGuard:
             except GreError:
                 continue
             if leads:
+                self._held[name].until = now
                 self._events.add(
                     "recursion", name, "the way to its peer leads elsewhere: let go", state="up"
                 )
