@@ -171,7 +171,7 @@ def fault(
         str,
         typer.Argument(
             help="link-down:NODE[/IF], silent-loss:NODE[/IF], silent-loss:TUNNEL, "
-            "daemon-kill:NODE/DAEMON or node-kill:NODE"
+            "daemon-kill:NODE/DAEMON, node-kill:NODE or node-kill:CLOUD/TUNNEL"
         ),
     ],
     mend: Annotated[bool, typer.Option("--heal", help="Take the fault back.")] = False,

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bongsu.lab import vpn_fault
 from bongsu.lab.blueprint import Cable
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import link_spec, start_one_node
@@ -19,7 +20,7 @@ from bongsu.model.base import Address
 from bongsu.system import netns
 from bongsu.system.run import kill_exact, run
 
-FAULT_TABLE = "bongsu_fault"
+FAULT_TABLE = vpn_fault.FAULT_TABLE
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,22 @@ def bring_in(lab: Lab, fault: str) -> FaultHandle:
             at_ns = _each_link(lab, where, lambda links, name: links.down(name))
         case "silent-loss" if where in lab.network.tunnels:
             at_ns = _silence_tunnel(lab, where)
+        case "silent-loss" if vpn_fault.is_tunnel(lab, where):
+            at_ns = vpn_fault.silence(lab, where)
         case "silent-loss":
             at_ns = _each_link(lab, where, lambda links, name: links.silence(name, True))
         case "daemon-kill":
             at_ns = _kill_daemon(lab, where)
+        case "node-kill" if vpn_fault.is_headend(lab, where):
+            at_ns = vpn_fault.kill_headend(lab, where)
         case "node-kill":
             at_ns = _kill_node(lab, where)
         case _:
             raise LabError(
                 f"no fault {fault}",
                 hint="link-down:NODE[/INTERFACE], silent-loss:NODE[/INTERFACE], silent-loss:TUNNEL, "
-                "daemon-kill:NODE/DAEMON, node-kill:NODE; two ASes make a link too: AS/AS",
+                "daemon-kill:NODE/DAEMON, node-kill:NODE, node-kill:CLOUD/TUNNEL; "
+                "two ASes make a link too: AS/AS",
             )
     # A killed daemon is mended by its agent, not by us.
     if kind != "daemon-kill" and (record := read_record(lab.name)) is not None:
@@ -64,8 +70,12 @@ def heal(lab: Lab, fault: str) -> None:
             _each_link(lab, where, lambda links, name: links.up(name))
         case "silent-loss" if where in lab.network.tunnels:
             _unsilence_tunnel(lab, where)
+        case "silent-loss" if vpn_fault.is_tunnel(lab, where):
+            vpn_fault.unsilence(lab, where)
         case "silent-loss":
             _each_link(lab, where, lambda links, name: links.silence(name, False))
+        case "node-kill" if vpn_fault.is_headend(lab, where):
+            vpn_fault.revive_headend(lab, where)
         case "node-kill":
             _revive_node(lab, where)
         case "daemon-kill":
@@ -79,13 +89,21 @@ def heal(lab: Lab, fault: str) -> None:
 
 
 def _cables(lab: Lab, where: str) -> list[Cable]:
-    """The cables meant by NODE, NODE/INTERFACE or AS/AS."""
+    """The cables meant by NODE, NODE/INTERFACE, NODE/AS or AS/AS."""
     member, _, rest = where.partition("/")
+    cables = lab.topology.cables
     found = [
         cable
-        for cable in lab.topology.cables.values()
+        for cable in cables.values()
         for here, there in ((cable.a, cable.b), (cable.b, cable.a))
         if here.member == member and (not rest or rest in (here.interface, there.member))
+    ]
+    # With a 1:1 NAT on the way, the AS is at the far side of the cable behind it.
+    found = found or [
+        cable
+        for nat in lab.topology.nats
+        for cable in cables.values()
+        if nat.node == member and (cable.a.member, cable.b.member) == (nat.name, rest)
     ]
     if not found:
         known = ", ".join([*lab.topology.nodes, *lab.topology.routers])
@@ -106,7 +124,8 @@ def _kill_daemon(lab: Lab, where: str) -> int:
     node, _, daemon = where.partition("/")
     if node not in lab.topology.nodes:
         raise LabError(f"no node {node} in the lab")
-    found = [p for p in inhabitants([lab.paths.netns(node)]) if p.name == daemon]
+    meant = vpn_fault.IKE_DAEMONS if daemon == "ike" else (daemon,)
+    found = [p for p in inhabitants([lab.paths.netns(node)]) if p.name in meant]
     if not found:
         names = sorted({p.name for p in inhabitants([lab.paths.netns(node)])})
         raise LabError(f"{node} runs no {daemon}", hint="it runs " + ", ".join(names))

@@ -11,7 +11,7 @@ Fault = Annotated[
     Field(pattern=r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$"),
 ]
 """`link-down:NODE[/INTERFACE]`, `silent-loss:NODE[/INTERFACE]`, `silent-loss:TUNNEL`,
-`daemon-kill:NODE/DAEMON` or `node-kill:NODE`."""
+`daemon-kill:NODE/DAEMON`, `node-kill:NODE` or, of a cloud's headend, `node-kill:CLOUD/TUNNEL`."""
 
 Target = Name | AddressField
 Sources = Annotated[list[Name], Field(min_length=1)] | Literal["vantages"]

@@ -67,6 +67,8 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
             parts.say(path, f"{name} runs no daemon {rest}", "daemons: " + ", ".join(daemons))
         elif not rest:
             parts.say(path, "which daemon?", f"daemon-kill:{name}/{daemons[0]}")
+    elif kind == "node-kill" and name in parts.clouds and rest in parts.vpn_tunnels:
+        return
     elif kind == "node-kill":
         parts.want(path, where, [*parts.nodes, *parts.clouds], "node")
     elif kind in ("link-down", "silent-loss"):
