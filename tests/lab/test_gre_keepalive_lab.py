@@ -236,6 +236,9 @@ def test_recursive_routing_after_failover_is_foretold_and_caught() -> None:
         caught = awaited(lab, "a", since, lambda event: event["kind"] == "recursion")
         assert caught["subject"] == "tunnel0"
         assert caught["cause"].startswith("temporarily disabled due to recursive routing")
+        (shown,) = lab.agent("a").call("status")["tunnels"]
+        assert (shown["line_protocol"], shown["held"]) == ("down", True)
+        assert shown["keepalive"]["line_protocol"] == "up", "keepalives alone would not tell"
         # With the tunnel goes the route that led into it, and others serve.
         awaited(lab, "a", since, route_by("eth1"))
         # The far end believes in the tunnel until its own keepalives fail; ours go by the wire.

@@ -44,6 +44,10 @@ class Refusing:
         self._refuse()
         return {}
 
+    def held(self) -> set[str]:
+        self._refuse()
+        return set()
+
     def _refuse(self) -> None:
         if self.broken:
             raise NetlinkError(19, "No such device")

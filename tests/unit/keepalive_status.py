@@ -30,6 +30,7 @@ def tunnel(name: str = "tunnel0", peer: str = "b", **own: Any) -> dict[str, Any]
         "peer": peer,
         "local": "192.168.1.1",
         "remote": "192.168.1.2",
+        "held": False,
         "keepalive": keepalive | own,
     }
 

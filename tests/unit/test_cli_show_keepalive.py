@@ -67,6 +67,17 @@ def test_a_tunnel_without_keepalive() -> None:
     assert silent.note == "no keepalive at this end"
 
 
+@pytest.mark.parametrize("keepalive", [tunnel()["keepalive"], None])
+def test_a_tunnel_that_is_held_is_down_whatever_its_keepalives_say(
+    monkeypatch: pytest.MonkeyPatch, keepalive: dict[str, Any] | None
+) -> None:
+    held = tunnel() | {"held": True, "keepalive": keepalive}
+    shown = row(held)
+    assert shown.cells[2] == "up/down"
+    assert shown.note.startswith("held down, for the way to its peer leads into a tunnel; ")
+    assert run(monkeypatch, {"": FakeAgent(held)})[0] == 1
+
+
 def test_no_reply_yet() -> None:
     assert row(tunnel(rtt_ms=None)).cells[-1] == "-"
 

@@ -45,8 +45,11 @@ class Status:
     async def full(self) -> dict[str, Any]:
         """Everything; `plan` is null until a bundle has been applied."""
         bundle = self._applier.bundle
-        counters, (protocols, bfd) = await asyncio.gather(
-            self.counters(), asyncio.to_thread(self.sessions)
+        loop = asyncio.get_running_loop()
+        counters, held, (protocols, bfd) = await asyncio.gather(
+            self.counters(),
+            loop.run_in_executor(self._worker, self._read_held),
+            asyncio.to_thread(self.sessions),
         )
         plan = bundle.plan if bundle is not None else None
         return {
@@ -59,7 +62,8 @@ class Status:
             "uptime_s": round(time.monotonic() - self._since, 3),
             "backend": self.backend.name if self.backend else None,
             "tunnels": [
-                self._tunnel(tunnel, counters, bfd) for tunnel in (plan.tunnels if plan else [])
+                self._tunnel(tunnel, counters, held, bfd)
+                for tunnel in (plan.tunnels if plan else [])
             ],
             "keepalive_refused": self._keepalive.refused(),
             "daemons": [self._supervisor.status()],
@@ -84,10 +88,23 @@ class Status:
         except (GreError, NetlinkError, OSError):
             return {}
 
+    def _read_held(self) -> set[str]:
+        if self.backend is None:
+            return set()
+        try:
+            return self.backend.held()
+        except (GreError, NetlinkError, OSError):
+            return set()
+
     def _tunnel(
-        self, plan: TunnelPlan, counters: dict[str, Any], bfd: list[BfdSession]
+        self,
+        plan: TunnelPlan,
+        counters: dict[str, Any],
+        held: set[str],
+        bfd: list[BfdSession],
     ) -> dict[str, Any]:
         keepalive = self._keepalive.status(plan.name)
+        line = keepalive["line_protocol"] if keepalive else None
         counted = counters.get(plan.name)
         if keepalive is not None:
             keepalive["reflected"] = counted["keepalives_reflected"] if counted else None
@@ -98,7 +115,9 @@ class Status:
             "remote": str(plan.remote),
             "key": plan.key,
             "mtu": plan.mtu,
-            "line_protocol": keepalive["line_protocol"] if keepalive else None,
+            # Keepalives do not need the tunnel's way: they may be answered while it leads into itself.
+            "line_protocol": "down" if plan.name in held else line,
+            "held": plan.name in held,
             "keepalive": keepalive,
             "bfd": [
                 {"address": session.address, "state": session.state, "since": session.since}

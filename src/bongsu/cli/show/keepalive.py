@@ -86,8 +86,8 @@ def _tunnels(status: dict[str, Any]) -> list[dict[str, Any]]:
 def _as_json(node: str, answer: dict[str, Any] | str) -> dict[str, Any]:
     if isinstance(answer, str):
         return {"node": node or None, "error": answer, "tunnels": []}
-    keys = ("name", "peer", "local", "remote", "keepalive")
-    tunnels = [{key: tunnel[key] for key in keys} for tunnel in _tunnels(answer)]
+    keys = ("name", "peer", "local", "remote", "held", "keepalive")
+    tunnels = [{key: tunnel.get(key) for key in keys} for tunnel in _tunnels(answer)]
     return {"node": answer["node"], "error": None, "tunnels": tunnels}
 
 

@@ -25,6 +25,7 @@ SHRINKS = (("Peer", 4), ("Tunnel", 4))
 """Columns that give way where it is too narrow, in this order, and how far."""
 STYLES = {"up/up": "green", "up/down": "bold red"}
 NONE = "-"
+HELD = "held down, for the way to its peer leads into a tunnel"
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,27 @@ class Row:
 
 def row(tunnel: dict[str, Any]) -> Row:
     """A row of one entry of `tunnels` of an agent's status; `keepalive` is null where none is sent."""
-    own = tunnel["keepalive"]
+    own, held = tunnel["keepalive"], tunnel.get("held")
     names = (tunnel["name"], tunnel["peer"])
+    before = [HELD] if held else []
     if own is None:
-        return Row((*names, *(NONE,) * (len(HEADINGS) - 2)), "no keepalive at this end")
+        cells = (*names, "up/down" if held else NONE, *(NONE,) * (len(HEADINGS) - 3))
+        return Row(cells, "; ".join([*before, "no keepalive at this end"]))
     cells = (
         *names,
-        f"up/{own['line_protocol']}",
+        f"up/{'down' if held else own['line_protocol']}",
         f"{quantity(own['counter'])}/{own['retries']}",
         interval(own["interval_ms"]),
         *(quantity(own[what]) for what in ("sent", "received", "lost")),
         round_trips(own["rtt_ms"]),
     )
-    return Row(cells, "; ".join(_notes(own)))
+    return Row(cells, "; ".join(before + _notes(own)))
 
 
 def is_down(tunnel: dict[str, Any]) -> bool:
-    """Whether keepalives have taken the line protocol down."""
-    return tunnel["keepalive"] is not None and tunnel["keepalive"]["line_protocol"] != "up"
+    """Whether the line protocol is down: by keepalives, or held down because of recursive routing."""
+    own = tunnel["keepalive"]
+    return bool(tunnel.get("held")) or (own is not None and own["line_protocol"] != "up")
 
 
 def table(rows: Sequence[Row], width: int, beside: Sequence[Sequence[Row]] = ()) -> Text:
