@@ -47,7 +47,7 @@ class Seat:
     up: bool
     """What set_line said last."""
     judged: bool
-    """Our program sees what arrives by the underlay, and can judge replies there."""
+    """Our program sees what arrives by every underlay, and can judge replies there."""
 
 
 class GreBackend(Protocol):

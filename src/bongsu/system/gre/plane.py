@@ -247,14 +247,13 @@ class Plane:
     def seats(self, *, driver: bool = False) -> dict[str, Seat]:
         """Of the tunnels that `tunnels` has."""
         records = self.tunnels(driver=driver)
-        seen = {
-            index: self._sees(index) for index in {int(r["underlay"]) for r in records.values()}
-        }
+        ways = {n: {int(r["underlay"]), *self.arrivals(r)} for n, r in records.items()}
+        seen = {index: self._sees(index) for index in set().union(*ways.values())}
         return {
             name: Seat(
                 slot=int(record["slot"]),
                 up=not self.states[int(record["slot"])]["line_down"],
-                judged=seen[int(record["underlay"])],
+                judged=all(seen[index] for index in ways[name]),
             )
             for name, record in records.items()
         }
