@@ -12,6 +12,7 @@ it go, and come back with it.
 
 import functools
 import socket
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -283,7 +284,8 @@ class KernelBackend:
         message = self._ipr.link("get", index=int(record["device"]))[0]
         stats = message.get_attr("IFLA_STATS64")
         drops = {why: sum(stats[field] for field in fields) for why, fields in _DROPS.items()}
-        drops["rx_line_down"] = ours.drops.get("rx_line_down", 0)
+        # Of a packet that our program drops the driver has heard nothing.
+        drops = Counter(drops) + Counter(ours.drops)
         return TunnelCounters(
             rx_packets=stats["rx_packets"],
             rx_bytes=stats["rx_bytes"],
@@ -291,7 +293,7 @@ class KernelBackend:
             tx_bytes=stats["tx_bytes"],
             keepalives_reflected=ours.keepalives_reflected,
             keepalives_received=ours.keepalives_received,
-            drops={why: count for why, count in drops.items() if count},
+            drops=dict(drops),
         )
 
     def _path_mtu(self, record: Any) -> int:
