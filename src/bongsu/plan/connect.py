@@ -6,6 +6,7 @@ checks. Cost is linear in the tunnels.
 
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface, ip_network
+from itertools import chain, count
 
 from bongsu.model.base import Address, Interface, Prefix
 from bongsu.model.network import Network
@@ -127,24 +128,32 @@ def stand_in_plan(network: Network, cloud_name: str) -> NodePlan:
     """
     cloud = network.clouds[cloud_name]
     vpns = {name: vpn for name, vpn in network.vpns.items() if vpn.cloud == cloud_name}
-    mirrored, peers, routes = [], [], []
+    mirrored: list[VpnTunnelPlan] = []
+    peers: list[CloudPeer] = []
+    routes: list[RoutePlan] = []
     for site in dict.fromkeys(vpn.site for vpn in vpns.values()):
         own = {name: vpn for name, vpn in vpns.items() if vpn.site == site}
         tunnels = vpn_tunnels(network, site, own)
+        # Two sites may have tunnels of one name; here all of them end in one machine.
+        taken = {tunnel.name for tunnel in mirrored}
+        names = _distinct([tunnel.name for tunnel in tunnels], taken)
         asn = network.nodes[site].bgp.asn or network.owner.asn
-        mirrored += [_mirror(tunnel, own[tunnel.vpn]) for tunnel in tunnels]
-        peers += [_mirror_peer(peer, asn, cloud) for peer in cloud_peers(network, own)]
+        for tunnel in tunnels:
+            mark = FIRST_MARK + len(mirrored)
+            mirrored.append(_mirror(tunnel, own[tunnel.vpn], names[tunnel.name], mark))
+        peers += [
+            _mirror_peer(peer, asn, cloud, names[peer.tunnel]) for peer in cloud_peers(network, own)
+        ]
         routes += [
             RoutePlan(
-                prefix=prefix, hop=Hop(gateway=None, tunnel=tunnel.name), distance=1 + tunnel.rank
+                prefix=prefix,
+                hop=Hop(gateway=None, tunnel=names[tunnel.name]),
+                distance=1 + tunnel.rank,
             )
             for tunnel in tunnels
             if own[tunnel.vpn].bgp is None and tunnel.binding is not Binding.POLICY
             for prefix in tunnel.local_networks
         ]
-    # Two sites may have tunnels of one name; here all of them end in one machine.
-    for number, tunnel in enumerate(mirrored):
-        mirrored[number] = tunnel.model_copy(update={"mark": FIRST_MARK + number})
     headends = list(dict.fromkeys(tunnel.local for tunnel in mirrored))
     return NodePlan(
         network=network.name,
@@ -274,13 +283,25 @@ def _payload(room: int, chosen: Suite) -> int:
     return (room - initial - check) // block * block - 2
 
 
-def _mirror(tunnel: VpnTunnelPlan, vpn: Vpn) -> VpnTunnelPlan:
-    """The far end of a site's tunnel."""
+def _distinct(names: list[str], taken: set[str]) -> dict[str, str]:
+    """Each name as it is, or with a number where it is taken; an interface's has 15 characters."""
+    found: dict[str, str] = {}
+    for name in names:
+        numbered = (f"{name[:10]}-{number}" for number in count(2))
+        found[name] = next(new for new in chain([name], numbered) if new not in taken)
+        taken.add(found[name])
+    return found
+
+
+def _mirror(tunnel: VpnTunnelPlan, vpn: Vpn, name: str, mark: int) -> VpnTunnelPlan:
+    """The far end of a site's tunnel, as the interface `name`."""
     inside = None
     if tunnel.inside is not None and tunnel.peer_inside is not None:
         inside = ip_interface(f"{tunnel.peer_inside}/{tunnel.inside.network.prefixlen}")
     return tunnel.model_copy(
         update={
+            "name": name,
+            "mark": mark,
             "cloud": vpn.site,
             "underlay": STAND_IN_UPLINK,
             "local": tunnel.remote,
@@ -303,9 +324,11 @@ def _mirror(tunnel: VpnTunnelPlan, vpn: Vpn) -> VpnTunnelPlan:
     )
 
 
-def _mirror_peer(peer: CloudPeer, asn: int, cloud: Cloud) -> CloudPeer:
+def _mirror_peer(peer: CloudPeer, asn: int, cloud: Cloud, name: str) -> CloudPeer:
     return peer.model_copy(
         update={
+            "name": name,
+            "tunnel": name,
             "asn": asn,
             "address": peer.local,
             "local": peer.address,
