@@ -1,6 +1,7 @@
 """The engine with real packets: what is on the wire, what is believed, what stops and comes back."""
 
 import contextlib
+import ctypes
 import dataclasses
 import os
 import select
@@ -19,9 +20,11 @@ from bongsu.protocol.gre_keepalive import Ends, inner, reflect, request
 from bongsu.system import netns
 from bongsu.system.bpf import layout
 from bongsu.system.gre.base import Seat
+from bongsu.system.keepalive import library
 from bongsu.system.keepalive.engine import Change, KeepaliveEngine
 from bongsu.system.keepalive.memory import Memory
 from tests.root.gre_world import MACS, PATIENCE_S, World, eventually, plan, world
+from tests.unit.keepalive_machine import sizes
 
 pytestmark = pytest.mark.root
 
@@ -268,6 +271,22 @@ def test_no_socket_gets_a_copy_unless_the_thread_reads_it(w: World) -> None:
             slot = watch.add(FAST)
             eventually(lambda: watch.record(slot)["received"] >= 3, "replies")
             assert select.select([raw], [], [], PATIENCE_S)[0]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_replies_wait_for_a_thread_that_was_held_up(w: World, family: int) -> None:
+    """Thousands of sessions whose replies are read from one socket, and for a while nobody reads."""
+    count = 5000
+    ear = ctypes.create_string_buffer(sizes()["ear"])
+    library.lib().ka_ear_init(ear)
+    fd = w.at("a", lambda: library.lib().ka_ear_open(ear, family))
+    with socket.socket(fileno=fd) as heard:
+        ends = keepalive_ends(plan("a", family=family))
+        head = bytes(Ether(dst=MACS["ua"], src=MACS["ra"], type=0x86DD if family == 6 else 0x0800))
+        w.throw("r", "ra", *[head + inner(ends, number) for number in range(count)])
+        for _ in range(count):
+            assert select.select([heard], [], [], PATIENCE_S)[0], "some were thrown away"
+            heard.recv(100)
 
 
 @pytest.mark.parametrize("family", [4, 6])

@@ -13,6 +13,8 @@
 /* Headers with options, GRE with a key, nonce, and some: longer packets are no replies anyway. */
 #define LARGEST 128
 #define LONGEST_REST (8 + KA_NONCE_BYTES)
+/* Some ten thousand replies: what comes while the thread is held up must not be lost for it. */
+#define RECEIVE_BUFFER (8 << 20)
 #define ETHERTYPE6 0x86dd
 #ifndef IPV6_FLOWINFO
 #define IPV6_FLOWINFO 11 /* linux/in6.h, which does not go with netinet/in.h */
@@ -60,10 +62,13 @@ static int limit(int fd, uint32_t family)
 		.len = family == 4 ? sizeof(only4) / sizeof(*only4) : sizeof(only6) / sizeof(*only6),
 		.filter = (struct sock_filter *)(family == 4 ? only4 : only6),
 	};
-	int on = 1;
+	int on = 1, room = RECEIVE_BUFFER;
 
 	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)))
 		return -errno;
+	/* without the right to more, as much as the system lets anybody have */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room)))
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
 	if (family == 4)
 		return 0;
 	if (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on)) ||
