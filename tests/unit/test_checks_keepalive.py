@@ -464,5 +464,13 @@ def test_a_stranger_s_answer(change: str, found: bool) -> None:
         assert "`nonce: true`" in str(finding.hint)
 
 
+@pytest.mark.parametrize(("change", "bits"), [("{}", 16), (OVER_IPV6, 20)])
+def test_what_a_stranger_has_to_guess(change: str, bits: int) -> None:
+    """An IPv4 identification, or an IPv6 flow label."""
+    opened = merged(values_of(change), values_of(tunnel(insecure="true")))
+    finding = only(check_values(merged(values_of(PAIR), opened)), "SEC003")
+    assert f"has {bits} bits at most to guess" in finding.message
+
+
 def test_on_a_private_underlay_there_are_no_strangers() -> None:
     assert of_pair(tunnel(key="null")) == []

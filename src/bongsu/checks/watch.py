@@ -37,7 +37,7 @@ class Watch:
 
     @property
     def detection_ms(self) -> int:
-        """Interval times retries: an answer that takes longer never counts."""
+        """Interval times retries: from the first request without an answer until the line is down."""
         return self.keepalive.interval_ns * self.keepalive.retries // 1_000_000
 
     @property

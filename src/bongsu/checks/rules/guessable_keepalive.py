@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
+from bongsu.model.base import Family
 from bongsu.model.node import Platform
+
+GUESSED: dict[Family, int] = {4: 16, 6: 20}
+"""Bits that tell an answer of ours: the identification of IPv4, the flow label of IPv6."""
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -22,7 +26,8 @@ def check(scene: Scene) -> Iterator[Finding]:
             "SEC003",
             Severity.WARNING,
             watch.path,
-            f"who can send to {own.local} from a forged {own.remote} has 16 bits at most to guess, "
-            f"and keeps {watch.tunnel} up when it is dead",
+            f"who can send to {own.local} from a forged {own.remote} has "
+            f"{GUESSED[own.local.version]} bits at most to guess, and keeps {watch.tunnel} up when "
+            "it is dead",
             "`nonce: true`, which the far end need not know of, or a `key`" if linux else "a `key`",
         )
