@@ -13,7 +13,7 @@ import pytest
 from bongsu.agent import keepalive as module
 from bongsu.agent.apply import Applier
 from bongsu.agent.events import EventLog
-from bongsu.agent.keepalive import KeepaliveShell
+from bongsu.agent.keepalive import KeepaliveShell, session_of
 from bongsu.model.tunnel import Keepalive
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.system.bpf import layout
@@ -267,3 +267,10 @@ def test_a_line_that_was_left_down_halfway_is_finished() -> None:
     stage = asyncio.run(scenario())
     assert stage.asked == [("t", False), ("t", True)]
     assert stage.told() == ["keepalive answered"]
+
+
+@pytest.mark.parametrize(("tos", "written"), [("inherit", 0), (0x20, 0x20), (0xB9, 0xB8), (3, 0)])
+def test_a_keepalive_is_not_marked_as_congested(tos: str | int, written: int) -> None:
+    """The two ECN bits of a tunnel's TOS are used by neither backend, for data or for this."""
+    session = session_of(plan(tos=tos), Seat(1, True, True))
+    assert (session.tos, session.payload[5]) == (written, written)

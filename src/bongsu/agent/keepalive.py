@@ -221,7 +221,8 @@ def session_of(plan: TunnelPlan, seat: Seat) -> Session:
     """The plan's keepalive for the engine. OSError without the interface, ValueError as Ends."""
     keepalive = plan.keepalive
     assert keepalive is not None
-    tos = plan.tos if isinstance(plan.tos, int) else 0
+    # Its two ECN bits are never used (RFC 6040): a keepalive would come as if it met congestion.
+    tos = plan.tos & 0xFC if isinstance(plan.tos, int) else 0
     payload = gre_payload(
         keepalive_ends(plan),
         tos=tos,
