@@ -16,6 +16,8 @@ PORT = (
     r"\d+(?:/\d+){0,3}(?:\.\d+)?"
 )
 INTERFACE = rf"(?:{PORT}|Loopback\d+|Tunnel\d+)"
+DOMAIN = r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+MAIL = rf"[A-Za-z0-9._-]+@{DOMAIN}"
 WHO = rf"(?:any|host {A}|{A} {A})"
 WHO6 = rf"(?:any|host {A6}|{P6})"
 SECRET = r"<(?:env:\w+|file:/[^<>]+)>"
@@ -62,6 +64,7 @@ TUNNEL_MODE = Mode(
         rf"tunnel source (?:{PORT}|Loopback\d+|{A}|{A6})",
         rf"tunnel destination (?:{A}|{A6})",
         r"tunnel mode gre (?:ipv6|multipoint)",
+        r"tunnel mode ipsec ipv4",
         r"tunnel key \d{1,10}",
         r"tunnel ttl \d{1,3}",
         r"tunnel tos \d{1,3}",
@@ -71,7 +74,34 @@ TUNNEL_MODE = Mode(
         rf"ip nhrp map {A} {A}",
     )
 )
-SET_CRYPTO = (rf"set transform-set {WORD}", rf"set ikev2-profile {WORD}")
+SET_CRYPTO = (rf"set transform-set {WORD}(?: {WORD})*", rf"set ikev2-profile {WORD}")
+GROUP = r"(?:1|2|5|14|15|16|19|20|21|24)"
+BGP_UNICAST = Mode(
+    (
+        rf"network {A} mask {A}",
+        rf"neighbor {A} activate",
+        rf"neighbor {A} next-hop-self",
+        rf"neighbor {A} soft-reconfiguration inbound",
+        rf"neighbor {A} route-map {WORD} (?:in|out)",
+        rf"neighbor {A} maximum-prefix \d{{1,10}}",
+        r"maximum-paths \d{1,2}",
+    )
+)
+BGP = Mode(
+    (
+        rf"bgp router-id {A}",
+        r"bgp log-neighbor-changes",
+        r"no bgp default ipv4-unicast",
+        rf"neighbor {A} remote-as \d{{1,10}}",
+        rf"neighbor {A} description .{{1,80}}",
+        rf"neighbor {A} ebgp-multihop \d{{1,3}}",
+        rf"neighbor {A} update-source {INTERFACE}",
+        rf"neighbor {A} timers \d{{1,5}} \d{{1,5}}",
+        rf"neighbor {A} password {SECRET}",
+        r"exit-address-family",
+    ),
+    {r"address-family ipv4": BGP_UNICAST},
+)
 GLOBAL = Mode(
     (
         rf"hostname {WORD}",
@@ -79,6 +109,9 @@ GLOBAL = Mode(
         rf"crypto isakmp key {SECRET} address (?:{A}|ipv6 {P6})",
         rf"crypto map {WORD} local-address {INTERFACE}",
         rf"ip route(?: vrf {WORD})? {A} {A} (?:{INTERFACE} {A}|{INTERFACE}|{A})(?: \d{{1,3}})?",
+        rf"ip route {A} {A} Null0 \d{{1,3}}",
+        r"crypto isakmp nat keepalive \d{1,4}",
+        rf"ip prefix-list {WORD} seq \d{{1,5}} (?:permit|deny) {A}/\d{{1,2}}(?: le \d{{1,2}})?",
         rf"ipv6 route(?: vrf {WORD})? {P6} (?:{INTERFACE} {A6}|{INTERFACE}|{A6})(?: \d{{1,3}})?",
         r"end",
     ),
@@ -89,17 +122,30 @@ GLOBAL = Mode(
                 r"encryption aes (?:128|192|256)",
                 r"hash (?:sha256|sha384|sha512)",
                 r"authentication pre-share",
-                r"group (?:14|15|16|19|20|21|24)",
+                rf"group {GROUP}",
+                r"lifetime \d{2,5}",
+            )
+        ),
+        rf"crypto isakmp profile {WORD}": Mode(
+            (
+                rf"keyring {WORD}",
+                rf"self-identity (?:address|fqdn {DOMAIN}|user-fqdn {MAIL})",
+                rf"match identity (?:address {A} {A}|host {DOMAIN}|user {MAIL})",
+                r"keepalive \d{2,4} retry \d{1,2}",
+                rf"local-address {A}",
             )
         ),
         rf"crypto keyring {WORD}(?: vrf {WORD})?": Mode(
-            (rf"pre-shared-key address (?:{A}|ipv6 {P6}) key {SECRET}",)
+            (
+                rf"local-address {A}",
+                rf"pre-shared-key address (?:{A}|ipv6 {P6}) key {SECRET}",
+            )
         ),
         rf"crypto ikev2 proposal {WORD}": Mode(
             (
-                r"encryption aes-cbc-(?:128|192|256)",
-                r"integrity (?:sha256|sha384|sha512)",
-                r"group (?:14|15|16|19|20|21|24)",
+                r"encryption aes-(?:cbc-(?:128|192|256)|gcm-(?:128|256))",
+                r"(?:integrity|prf) (?:sha1|sha256|sha384|sha512)",
+                rf"group {GROUP}",
             )
         ),
         rf"crypto ikev2 policy {WORD}": Mode((r"match fvrf any", rf"proposal {WORD}")),
@@ -110,16 +156,29 @@ GLOBAL = Mode(
             (
                 rf"match fvrf {WORD}",
                 rf"match address local (?:{A}|{A6})",
-                rf"match identity remote address (?:{A} {A}|{P6})",
-                rf"identity local address (?:{A}|{A6})",
+                rf"match identity remote (?:address (?:{A} {A}|{P6})|fqdn {DOMAIN}|email {MAIL})",
+                rf"identity local (?:address (?:{A}|{A6})|fqdn {DOMAIN}|email {MAIL})",
+                r"lifetime \d{3,5}",
+                r"dpd \d{2,4} \d{1,2} periodic",
+                r"nat keepalive \d{1,4}",
+                r"nat force-encap",
                 r"authentication (?:local|remote) pre-share",
                 rf"keyring local {WORD}",
             )
         ),
-        rf"crypto ipsec transform-set {WORD} esp-aes (?:128|192|256) esp-sha(?:256|384|512)-hmac": (
+        rf"crypto ipsec transform-set {WORD} "
+        r"(?:esp-aes (?:128|192|256) esp-sha(?:256|384|512)-hmac|esp-gcm (?:128|192|256))": (
             Mode((r"mode (?:tunnel|transport)",))
         ),
-        rf"crypto ipsec profile {WORD}": Mode(SET_CRYPTO),
+        rf"crypto ipsec profile {WORD}": Mode(
+            (
+                *SET_CRYPTO,
+                r"set security-association lifetime seconds \d{3,6}",
+                rf"set pfs group{GROUP}",
+                rf"set isakmp-profile {WORD}",
+                r"responder-only",
+            )
+        ),
         rf"crypto map {WORD} \d{{1,5}} ipsec-isakmp": Mode(
             (*SET_CRYPTO, rf"set peer {A}", rf"match address {WORD}")
         ),
@@ -132,11 +191,15 @@ GLOBAL = Mode(
         rf"route-map {WORD} permit \d{{1,5}}": Mode(
             (
                 rf"match ip address {WORD}",
+                rf"match ip address prefix-list {WORD}",
+                r"set local-preference \d{1,10}",
+                r"set as-path prepend \d{1,10}(?: \d{1,10})*",
                 rf"match ipv6 address {WORD}",
                 rf"set ip next-hop {A}(?: {A})*",
                 rf"set ipv6 next-hop {A6}(?: {A6})*",
             )
         ),
+        r"router bgp \d{1,10}": BGP,
         r"interface Loopback\d+": Mode(ON_ANY_INTERFACE),
         r"interface Tunnel\d+": TUNNEL_MODE,
         rf"interface {PORT}": PORT_MODE,

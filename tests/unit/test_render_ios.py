@@ -64,6 +64,12 @@ def test_every_form_is_rendered_somewhere() -> None:
     used = {form_of(command) for network, node in IOS for command in lines_of(network, node)}
     known = set(GLOBAL.forms) | set(GLOBAL.modes)
     known |= {f"{head} | {form}" for head, mode in GLOBAL.modes.items() for form in mode.forms}
+    known |= {
+        f"{head} | {inner} | {form}"
+        for head, mode in GLOBAL.modes.items()
+        for inner, within in mode.modes.items()
+        for form in within.forms
+    }
 
     def by_interface(forms: set[str]) -> set[str]:
         """Ports, loopbacks and tunnels have forms in common: one of them is enough."""
@@ -91,14 +97,20 @@ USES = (
     (r"ip access-group (\S+) in", r"ip access-list extended (\S+)"),
     (r"ipv6 traffic-filter (\S+) in", r"ipv6 access-list (\S+)"),
     (r"match address (\S+)", r"ip access-list extended (\S+)"),
-    (r"match ip address (\S+)", r"ip access-list extended (\S+)"),
+    (r"match ip address (?!prefix-list)(\S+)", r"ip access-list extended (\S+)"),
+    (r"match ip address prefix-list (\S+)", r"ip prefix-list (\S+) .*"),
+    (r"neighbor \S+ route-map (\S+) (?:in|out)", r"route-map (\S+) permit \d+"),
+    (r"neighbor \S+ update-source (\S+)", r"interface (\S+)"),
+    (r"set isakmp-profile (\S+)", r"crypto isakmp profile (\S+)"),
+    (r"keyring (?!local)(\S+)", r"crypto keyring (\S+)"),
     (r"match ipv6 address (\S+)", r"ipv6 access-list (\S+)"),
     (r"(?:ip|ipv6) policy route-map (\S+)", r"route-map (\S+) permit \d+"),
     (r"(?:vrf forwarding|tunnel vrf|match fvrf) (?!any)(\S+)", r"vrf definition (\S+)"),
     (r"(?:ip|ipv6) route vrf (\S+) .*", r"vrf definition (\S+)"),
     (r"crypto map (\S+)", r"crypto map (\S+) \d+ ipsec-isakmp"),
     (r"tunnel protection ipsec profile (\S+)(?: shared)?", r"crypto ipsec profile (\S+)"),
-    (r"set transform-set (\S+)", r"crypto ipsec transform-set (\S+) .*"),
+    (r"set transform-set \S+ (\S+)", r"crypto ipsec transform-set (\S+) .*"),
+    (r"set transform-set (\S+)(?: \S+)*", r"crypto ipsec transform-set (\S+) .*"),
     (r"set ikev2-profile (\S+)", r"crypto ikev2 profile (\S+)"),
     (r"keyring local (\S+)", r"crypto ikev2 keyring (\S+)"),
     (r"proposal (\S+)", r"crypto ikev2 proposal (\S+)"),
@@ -222,7 +234,10 @@ def test_a_list_that_is_stated_gets_no_line_of_ours() -> None:
 @pytest.mark.parametrize(("network", "node"), IOS)
 def test_a_file_that_is_pasted_as_it_is_sets_no_key(network: str, node: str) -> None:
     text = configuration(network, node)
-    secrets = {t.ipsec.psk for t in plans(network)[node].tunnels if t.ipsec}
+    plan = plans(network)[node]
+    secrets = {t.ipsec.psk for t in plan.tunnels if t.ipsec}
+    secrets |= {vpn.psk for vpn in plan.vpns if vpn.psk}
+    secrets |= {peer.password for peer in plan.cloud_peers if peer.password}
     readme = render_node(plans(network)[node])["/ios/README.md"]
     for secret in secrets:
         mentions = [line for line in text.splitlines() if f"<{secret}>" in line]

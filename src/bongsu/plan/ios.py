@@ -12,6 +12,7 @@ from bongsu.model.ipsec import Protection
 from bongsu.model.node import Role
 from bongsu.model.tunnel import Dialect, Keepalive
 from bongsu.plan.ios_names import interface_name, is_loopback
+from bongsu.plan.ios_vpn import vpn_refusals
 from bongsu.plan.node import Hop, NodePlan, PolicyPlan
 from bongsu.plan.refusal import Refusal
 from bongsu.plan.tunnel import TunnelPlan
@@ -28,6 +29,7 @@ def refusals(plan: NodePlan) -> Iterator[Refusal]:
         yield from _tunnel(plan.node, tunnel)
     yield from _together(plan)
     yield from _routing(plan)
+    yield from vpn_refusals(plan)
 
 
 def policy_families(plan: NodePlan, policy: PolicyPlan) -> list[Family]:
@@ -61,7 +63,7 @@ def _node(plan: NodePlan) -> Iterator[Refusal]:
     if plan.external:
         yield Refusal(
             ("nodes", plan.node, "bgp", "neighbors"),
-            "no BGP is rendered for IOS",
+            "no BGP but that with a cloud is rendered for IOS",
             "have the neighbor at a Linux PoP",
         )
 

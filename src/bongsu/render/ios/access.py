@@ -14,6 +14,7 @@ from bongsu.plan.ios import policy_families
 from bongsu.plan.node import NodePlan
 from bongsu.plan.reflection import keepalive_route
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.ios.words import Names, Section, indented, matched
 from bongsu.render.text import number
 
@@ -50,6 +51,8 @@ def access_lists(plan: NodePlan, names: Names) -> Iterator[Section]:
                 else _stated(tunnel.inbound, family)
             )
             yield _section(inbound_name(names, tunnel, family), family, lines)
+    for vpn in plan.vpns:
+        yield _section(names.of_tunnel(vpn.name, "IN"), 4, _out_of(vpn))
     for index, policy in enumerate(plan.policies):
         for family in policy_families(plan, policy):
             line = _permit("ip", policy.source, policy.destination, family)
@@ -79,6 +82,17 @@ def _implied(tunnel: TunnelPlan, family: Family) -> Iterator[str]:
     for source in _of_family([*peers, *tunnel.inner_sources], family):
         for destination in destinations:
             yield _permit("ip", source, destination, family)
+
+
+def _out_of(vpn: VpnTunnelPlan) -> Iterator[str]:
+    """What may come out of a cloud's tunnel: the cloud's networks to ours, and the two ends."""
+    inside = [vpn.peer_inside] if vpn.peer_inside is not None else []
+    own = [vpn.inside.ip] if vpn.inside is not None else []
+    sources = _of_family([*(ip_network(ip) for ip in inside), *vpn.remote_networks], 4)
+    destinations = _of_family([*(ip_network(ip) for ip in own), *vpn.local_networks], 4)
+    for source in sources:
+        for destination in destinations:
+            yield _permit("ip", source, destination, 4)
 
 
 def _of_family(prefixes: list[Prefix], family: Family) -> list[Prefix]:

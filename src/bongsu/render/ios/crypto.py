@@ -6,7 +6,6 @@ ever written: its line is a comment, so that a file pasted as it is sets no key,
 is known to everybody.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from ipaddress import ip_network
 
@@ -15,21 +14,20 @@ from bongsu.model.ipsec import Ipsec, Protection
 from bongsu.plan.ios_names import is_loopback
 from bongsu.plan.node import NodePlan
 from bongsu.plan.tunnel import TunnelPlan
-from bongsu.render.ios.words import Names, Section, destination, in_vrf, matched
-from bongsu.render.text import RenderError, address, name, number
+from bongsu.render.ios.vpn import (
+    ikev2_proposal_names,
+    ikev2_proposals,
+    isakmp_policies,
+    profiles,
+    tunnel_transforms,
+)
+from bongsu.render.ios.words import Names, Section, destination, in_vrf, matched, placeholder
+from bongsu.render.text import address, name, number
 
 POLICY = "BONGSU"
 """Of IKEv2: the list of proposals."""
 STEP = 10
 _CIPHERS = {"aes128": "128", "aes256": "256"}
-_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[ -;=?-~]+")
-
-
-def placeholder(secret: str) -> str:
-    """`<env:NAME>`: where a person puts the secret. Nothing that could end a line is in it."""
-    if not _REFERENCE.fullmatch(secret):
-        raise RenderError("a secret's reference holds characters that a configuration cannot")
-    return f"<{secret}>"
 
 
 def crypto(plan: NodePlan, names: Names) -> Iterator[Section]:
@@ -37,13 +35,17 @@ def crypto(plan: NodePlan, names: Names) -> Iterator[Section]:
     pairs = _pairs(plan)
     settings = [(tunnel, ipsec) for tunnel, ipsec in pairs if ipsec.ike == 1]
     yield from _isakmp(settings)
-    yield from _ikev2(names, [(tunnel, ipsec) for tunnel, ipsec in pairs if ipsec.ike == 2])
+    yield from isakmp_policies(plan, len(_distinct(settings, _proposal)) * STEP, STEP)
+    yield from ikev2_proposals(plan)
+    yield from _ikev2(plan, names, [(tunnel, ipsec) for tunnel, ipsec in pairs if ipsec.ike == 2])
+    yield from profiles(plan, names)
     for ipsec in _distinct(pairs, _transform):
         cipher, digest = _CIPHERS[ipsec.encryption], ipsec.integrity
         yield [
             f"crypto ipsec transform-set {_transform(ipsec)} esp-aes {cipher} esp-{digest}-hmac",
             f" mode {ipsec.mode}",
         ]
+    yield from tunnel_transforms(plan, names)
     for tunnel, ipsec in pairs:
         if tunnel.protection is Protection.TUNNEL:
             yield [
@@ -95,7 +97,9 @@ def _isakmp(pairs: list[tuple[TunnelPlan, Ipsec]]) -> Iterator[Section]:
             ]
 
 
-def _ikev2(names: Names, pairs: list[tuple[TunnelPlan, Ipsec]]) -> Iterator[Section]:
+def _ikev2(
+    plan: NodePlan, names: Names, pairs: list[tuple[TunnelPlan, Ipsec]]
+) -> Iterator[Section]:
     proposals = _distinct(pairs, _proposal)
     for ipsec in proposals:
         yield [
@@ -104,12 +108,13 @@ def _ikev2(names: Names, pairs: list[tuple[TunnelPlan, Ipsec]]) -> Iterator[Sect
             f" integrity {ipsec.integrity}",
             f" group {number(ipsec.group)}",
         ]
-    if proposals:
+    offered = [_proposal(ipsec) for ipsec in proposals] + ikev2_proposal_names(plan)
+    if offered:
         anywhere = any(tunnel.transport_vrf is not None for tunnel, _ in pairs)
         yield [
             f"crypto ikev2 policy {POLICY}",
             *([" match fvrf any"] if anywhere else []),
-            *(f" proposal {_proposal(ipsec)}" for ipsec in proposals),
+            *(f" proposal {each}" for each in dict.fromkeys(offered)),
         ]
     for tunnel, ipsec in pairs:
         label, peer = names.of_tunnel(tunnel.name), ip_network(tunnel.remote)

@@ -7,6 +7,7 @@ from bongsu.model.tunnel import Keepalive
 from bongsu.plan.ios_names import vlan
 from bongsu.plan.node import InterfacePlan, NodePlan
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.ios.access import inbound_families, inbound_name
 from bongsu.render.ios.crypto import map_on, profile_name, shares_profile
 from bongsu.render.ios.routing import policy_map
@@ -39,6 +40,8 @@ def interfaces(plan: NodePlan, names: Names) -> Iterator[Section]:
             f"interface {names.tunnel(tunnel.name)}",
             *indented(_tunnel(plan, names, tunnel)),
         ]
+    for vpn in plan.vpns:
+        yield [f"interface {names.tunnel(vpn.name)}", *indented(_vpn(names, vpn))]
 
 
 def _port(plan: NodePlan, names: Names, item: InterfacePlan) -> Iterator[str]:
@@ -82,6 +85,20 @@ def _tunnel(plan: NodePlan, names: Names, tunnel: TunnelPlan) -> Iterator[str]:
     if tunnel.ipsec is not None and tunnel.protection == "tunnel-protection":
         shared = " shared" if shares_profile(plan, tunnel) else ""
         yield f"tunnel protection ipsec profile {profile_name(plan, names, tunnel)}{shared}"
+
+
+def _vpn(names: Names, vpn: VpnTunnelPlan) -> Iterator[str]:
+    if vpn.inside is None:
+        raise RenderError("a tunnel interface of IOS needs an inside address")
+    yield f"description {name(vpn.name)} to {name(vpn.cloud)}"
+    yield own_address(vpn.inside)
+    yield f"ip mtu {number(vpn.mtu)}"
+    yield f"ip tcp adjust-mss {number(min(vpn.mtu - MSS_HEADER[4], MSS_LIMIT[4]))}"
+    yield f"ip access-group {names.of_tunnel(vpn.name, 'IN')} in"
+    yield f"tunnel source {names.source(vpn.local)}"
+    yield "tunnel mode ipsec ipv4"
+    yield f"tunnel destination {address(vpn.remote)}"
+    yield f"tunnel protection ipsec profile {names.of_tunnel(vpn.name)}"
 
 
 def _inside(tunnel: TunnelPlan) -> Iterator[str]:

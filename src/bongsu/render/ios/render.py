@@ -14,10 +14,11 @@ from bongsu.plan.ios import refusals
 from bongsu.plan.node import NodePlan
 from bongsu.render import template
 from bongsu.render.ios.access import access_lists
-from bongsu.render.ios.crypto import crypto, placeholder
+from bongsu.render.ios.bgp import bgp, bgp_filters, vpn_routes
+from bongsu.render.ios.crypto import crypto
 from bongsu.render.ios.interfaces import interfaces, loopbacks
 from bongsu.render.ios.routing import route_maps, static_routes, vrfs
-from bongsu.render.ios.words import Names, Section
+from bongsu.render.ios.words import Names, Section, placeholder
 from bongsu.render.template import Admitted
 from bongsu.render.text import RenderError, name
 
@@ -54,9 +55,11 @@ def _sections(plan: NodePlan, names: Names) -> Iterator[Section]:
     yield from crypto(plan, names)
     yield from access_lists(plan, names)
     yield from route_maps(plan)
+    yield from bgp_filters(plan, names)
     yield from interfaces(plan, names)
-    if routes := static_routes(plan, names):
+    if routes := static_routes(plan, names) + vpn_routes(plan, names):
         yield routes
+    yield from bgp(plan, names)
 
 
 def _routes_ipv6(plan: NodePlan) -> bool:
@@ -66,7 +69,10 @@ def _routes_ipv6(plan: NodePlan) -> bool:
 
 
 def _readme(plan: NodePlan, names: Names, file: str, header: list[str]) -> str:
-    secrets = dict.fromkeys(placeholder(t.ipsec.psk) for t in plan.tunnels if t.ipsec is not None)
+    keys = [t.ipsec.psk for t in plan.tunnels if t.ipsec is not None]
+    keys += [vpn.psk for vpn in plan.vpns if vpn.psk is not None]
+    keys += [peer.password for peer in plan.cloud_peers if peer.password is not None]
+    secrets = dict.fromkeys(placeholder(key) for key in keys)
     values = {
         "header": [Admitted(line) for line in header],
         "plan": plan,

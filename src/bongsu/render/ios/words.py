@@ -1,5 +1,6 @@
 """How IOS writes addresses, prefixes and names. Every value passes bongsu.render.text on its way."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
@@ -17,7 +18,8 @@ class Names:
 
     def __init__(self, plan: NodePlan) -> None:
         self._plan = plan
-        self._tunnels = tunnel_numbers(tunnel.name for tunnel in plan.tunnels)
+        own, clouds = (t.name for t in plan.tunnels), (vpn.name for vpn in plan.vpns)
+        self._tunnels = tunnel_numbers([*own, *clouds])
         self._sources = {
             own.ip: self.port(item.name)
             for item in plan.interfaces
@@ -44,6 +46,16 @@ class Names:
     def source(self, local: Address) -> str:
         """What `tunnel source` is given: the interface where it can be, so that it is seen."""
         return self._sources.get(local, address(local))
+
+
+_REFERENCE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/[ -;=?-~]+")
+
+
+def placeholder(secret: str) -> str:
+    """`<env:NAME>`: where a person puts the secret. Nothing that could end a line is in it."""
+    if not _REFERENCE.fullmatch(secret):
+        raise RenderError("a secret's reference holds characters that a configuration cannot")
+    return f"<{secret}>"
 
 
 def in_vrf(vrf: str | None) -> str:
