@@ -296,7 +296,6 @@ def session(index: int, *, nonce: bool) -> Session:
     return Session(
         local=A,
         remote=B,
-        key=KEY,
         interval_ns=INTERVAL_MS * 1_000_000,
         retries=RETRIES,
         payload=gre_payload(Ends(A, B, KEY), nonce=bytes(8) if nonce else None),

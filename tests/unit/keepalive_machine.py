@@ -55,7 +55,6 @@ def session(ends: Ends = FOUR, nonce: bool = False, **changes: Any) -> Session:
     values: dict[str, Any] = {
         "local": ends.local,
         "remote": ends.remote,
-        "key": ends.key,
         "interval_ns": 1000,
         "retries": 3,
         "payload": gre_payload(ends, nonce=bytes(8) if nonce else None),

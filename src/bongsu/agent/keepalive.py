@@ -234,7 +234,6 @@ def session_of(plan: TunnelPlan, seat: Seat) -> Session:
     return Session(
         local=plan.local,
         remote=plan.remote,
-        key=plan.key,
         interval_ns=keepalive.interval_ns,
         retries=keepalive.retries,
         up_after=keepalive.up_after,

@@ -36,8 +36,6 @@ class Config(c.Structure):
         ("family", c.c_uint32),
         ("ttl", c.c_uint32),
         ("tos", c.c_uint32),
-        ("key", c.c_uint32),
-        ("keyed", c.c_uint32),
         ("length", c.c_uint32),
         ("inner", c.c_uint32),
         ("local", c.c_uint8 * 16),

@@ -35,8 +35,6 @@ struct ka_config {
 	uint32_t family;  /* of the outside: 4 or 6 */
 	uint32_t ttl;
 	uint32_t tos;
-	uint32_t key; /* network order */
-	uint32_t keyed;
 	uint32_t length; /* of `payload` */
 	uint32_t inner;	 /* where the inner packet begins in it */
 	uint8_t local[16];

@@ -20,7 +20,6 @@ class Session:
     payload: bytes
     inner: int
     up_after: int = 1
-    key: int | None = None
     nonce: bool = False
     """The payload ends with eight bytes for it."""
     ttl: int = 255
@@ -46,8 +45,6 @@ class Session:
             family=self.local.version,
             ttl=self.ttl,
             tos=self.tos,
-            key=int.from_bytes((self.key or 0).to_bytes(4, "big"), "little"),
-            keyed=self.key is not None,
             length=len(self.payload),
             inner=self.inner,
         )
