@@ -31,6 +31,7 @@ from bongsu.lab.state import (
     write_record,
 )
 from bongsu.lab.wiring import configure_ports, make_namespaces, make_nat, make_segment
+from bongsu.model.lab import Impairment
 from bongsu.model.network import Network
 from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
@@ -184,15 +185,18 @@ def stand_in(plan: NodePlan) -> NodePlan:
 
 
 def link_spec(cable: Cable, paths: LabPaths) -> LinkSpec:
-    """What the link makers need to know of a cable."""
+    """What the link makers need to know of a cable; one that does nothing to packets is plain."""
+    does = {key: getattr(cable.impairment, key) for key in Impairment.model_fields}
+    impairment = Impairment(**does)
     return LinkSpec(
         name=cable.name,
         a_ns=paths.netns(cable.a.member),
         a_if=cable.a.interface,
         b_ns=paths.netns(cable.b.member),
         b_if=cable.b.interface,
-        impairment=cable.impairment,
+        impairment=impairment,
         mtu=cable.mtu,
+        plain=impairment == Impairment(),
     )
 
 
