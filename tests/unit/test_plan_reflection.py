@@ -8,7 +8,7 @@ import pytest
 from bongsu.model.access import AccessRule
 from bongsu.model.node import Platform
 from bongsu.model.tunnel import Dialect, Keepalive
-from bongsu.plan.reflection import Obstacle, obstacles, reflects
+from bongsu.plan.reflection import Obstacle, keepalive_route, obstacles, reflects
 from bongsu.plan.tunnel import TunnelPlan
 
 PLAIN: dict[str, Any] = {
@@ -99,6 +99,16 @@ def test_velocloud_asks_between_the_inside_addresses() -> None:
     dialect = {"peer_keepalive": Keepalive(dialect=Dialect.VELOCLOUD)}
     assert reflects(tunnel(**dialect, inbound=[rule("gre 10.10.10.2/32 10.10.10.1/32")]))
     assert not reflects(tunnel(**dialect, inbound=[rule("gre 192.168.1.2/32 192.168.1.1/32")]))
+
+
+def test_velocloud_s_are_ipv4_whatever_else_is_inside() -> None:
+    """The engine speaks it between the first IPv4 addresses, and the data plane knows those."""
+    both = tunnel(
+        peer_keepalive=Keepalive(dialect=Dialect.VELOCLOUD),
+        addresses=[ip_interface("fd00::2/64"), ip_interface("10.10.10.2/30")],
+        peer_addresses=[ip_address("fd00::1"), ip_address("10.10.10.1")],
+    )
+    assert keepalive_route(both) == both.inside4()
 
 
 def test_multipoint_and_pfsense_send_none_back() -> None:

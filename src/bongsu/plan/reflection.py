@@ -46,10 +46,7 @@ def keepalive_route(tunnel: TunnelPlan) -> tuple[Address, Address]:
     """Source and destination of the peer's keepalive once it is out of the tunnel at this end."""
     if tunnel.peer_keepalive is not None and tunnel.peer_keepalive.dialect is Dialect.VELOCLOUD:
         # Between the inside addresses.
-        family = tunnel.peer_addresses[0].version
-        own = [item.ip for item in tunnel.addresses if item.ip.version == family]
-        if own:
-            return own[0], tunnel.peer_addresses[0]
+        return tunnel.inside4() or (tunnel.local, tunnel.remote)
     return tunnel.local, tunnel.remote
 
 
