@@ -221,6 +221,18 @@ def test_dialects_to_an_ios(dialect: str, severity: str | None) -> None:
     assert of_pair(change) == [], "nodes of ours answer all"
 
 
+@pytest.mark.parametrize(("a", "b"), [("fd00::1/64", "fd00::2/64"), ("10.9.0.1/30", "fd00::2/64")])
+def test_velocloud_needs_ipv4_inside(a: str, b: str) -> None:
+    """The agent would refuse the bundle."""
+    ends = f"a: {{addresses: ['{a}']}}, b: {{addresses: ['{b}'], keepalive: false}}"
+    change = tunnel(ends, keepalive="{dialect: velocloud}")
+    finding = only(of_pair(change), "GRE012")
+    assert (finding.severity, finding.path) == ("error", ("tunnels", "tunnel0", "keepalive"))
+    assert "between inside addresses of IPv4" in finding.message
+    plain = change.replace("velocloud", "cisco")
+    assert "GRE012" not in codes(of_pair(plain))
+
+
 def test_an_ios_that_sends_is_told_by_one_check_alone() -> None:
     assert set(codes(of_pair(IOS + tunnel(keepalive="{dialect: huawei}")))) == {"IOS001"}
 

@@ -1,10 +1,11 @@
-"""GRE012: a keepalive in a dialect that the far end does not speak."""
+"""GRE012: a keepalive in a dialect that the far end does not speak, or the tunnel cannot carry."""
 
 from collections.abc import Iterator
 
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.node import Platform
+from bongsu.model.tunnel import Dialect
 from bongsu.plan.prediction import Speech
 
 
@@ -14,9 +15,21 @@ def check(scene: Scene) -> Iterator[Finding]:
     Over IPv6 GRE005 says what there is to say, and what an IOS cannot send itself is IOS001's.
     """
     for watch in scene.watches:
-        if watch.own.local.version == 6 or watch.platform is Platform.IOS:
+        if watch.platform is Platform.IOS:
             continue
         dialect = watch.keepalive.dialect.value
+        if dialect == Dialect.VELOCLOUD and watch.own.inside4() is None:
+            yield Finding(
+                "GRE012",
+                Severity.ERROR,
+                watch.path,
+                f"{watch.sender} would write keepalives as {dialect} does, between inside addresses of "
+                f"IPv4, and {watch.tunnel} does not have them at both ends",
+                "an IPv4 address in `addresses` of both ends, or `dialect: cisco`",
+            )
+            continue
+        if watch.own.local.version == 6:
+            continue
         if Speech.FOREIGN in watch.prediction.reasons:
             severity, words = Severity.ERROR, "drops it as GRE of an unknown protocol type"
         elif Speech.UNHEARD in watch.prediction.reasons:
