@@ -4,6 +4,7 @@ Looks and never changes anything. Of routes only those that BIRD has put there, 
 for what addresses bring is known. In the network namespace of the calling thread.
 """
 
+import contextlib
 import socket
 import struct
 from dataclasses import dataclass
@@ -15,8 +16,6 @@ from bongsu.system import rtnl
 _NEWLINK, _DELLINK, _GETLINK, _NEWROUTE, _DELROUTE = 16, 17, 18, 24, 25
 _GROUPS = 0x1 | 0x40 | 0x400
 """RTMGRP_LINK, RTMGRP_IPV4_ROUTE and RTMGRP_IPV6_ROUTE."""
-_MULTI = 0x2
-"""NLM_F_MULTI: part of the answer to a question, not news."""
 _BIRD = 12
 """RTPROT_BIRD."""
 _UNICAST = 1
@@ -76,10 +75,7 @@ class NetWatch:
         self._carriers: dict[int, bool] = {}
         self.overrun = 0
         """How often the kernel had more to tell than there was room for."""
-        # The answer comes among the news, and says what the first of them are compared with.
-        ask = _LINK.pack(0, 0, 0, 0, 0, 0)
-        flags = rtnl.REQUEST | rtnl.DUMP
-        self._socket.send(_HEAD.pack(_HEAD.size + len(ask), _GETLINK, flags, 1, 0) + ask)
+        self._ask()
 
     def fileno(self) -> int:
         """For an event loop."""
@@ -92,6 +88,7 @@ class NetWatch:
     def read(self) -> list[Change]:
         """What has happened since the last time, in the kernel's order; never waits."""
         found: list[Change] = []
+        before = self.overrun
         for _ in range(READS):
             try:
                 data = self._socket.recv(READ_BYTES)
@@ -102,13 +99,24 @@ class NetWatch:
                 self.overrun += 1
                 continue
             found += self._parse(data)
+        if self.overrun != before:
+            # What is refused now is asked the next time that something is lost.
+            with contextlib.suppress(OSError):
+                self._ask()
         return found
+
+    def _ask(self) -> None:
+        # The answer comes among the news: what the first of them are compared with, and later on what
+        # was not heard of.
+        ask = _LINK.pack(0, 0, 0, 0, 0, 0)
+        flags = rtnl.REQUEST | rtnl.DUMP
+        self._socket.send(_HEAD.pack(_HEAD.size + len(ask), _GETLINK, flags, 1, 0) + ask)
 
     def _parse(self, data: bytes) -> list[Change]:
         found: list[Change] = []
         at = 0
         while at + _HEAD.size <= len(data):
-            size, kind, flags, _sequence, _port = _HEAD.unpack_from(data, at)
+            size, kind, _flags, _sequence, _port = _HEAD.unpack_from(data, at)
             if size < _HEAD.size or at + size > len(data):
                 break
             body = data[at + _HEAD.size : at + size]
@@ -116,13 +124,13 @@ class NetWatch:
             if kind in (_NEWROUTE, _DELROUTE) and len(body) >= _ROUTE.size:
                 change = route_change(kind == _NEWROUTE, body)
             elif kind in (_NEWLINK, _DELLINK) and len(body) >= _LINK.size:
-                change = self._carrier(kind == _NEWLINK, body, news=not flags & _MULTI)
+                change = self._carrier(kind == _NEWLINK, body)
             if change is not None:
                 found.append(change)
             at += size + (-size % 4)
         return found
 
-    def _carrier(self, there: bool, body: bytes, *, news: bool) -> CarrierChange | None:
+    def _carrier(self, there: bool, body: bytes) -> CarrierChange | None:
         family, _, _, index, _, _ = _LINK.unpack_from(body)
         attributes = rtnl.attributes(body[_LINK.size :])
         if family or _CARRIER not in attributes:
@@ -133,7 +141,7 @@ class NetWatch:
         carrier = attributes[_CARRIER] == b"\x01"
         before = self._carriers.get(index)
         self._carriers[index] = carrier
-        if not news or before is None or before == carrier:
+        if before is None or before == carrier:
             return None
         return CarrierChange(carrier, attributes[_IFNAME].rstrip(b"\0").decode())
 

@@ -188,12 +188,12 @@ def _matches(link: Any, tunnel: VpnTunnelPlan, ip: IPRoute) -> bool:
         found = (data.get_attr("IFLA_VTI_LOCAL"), data.get_attr("IFLA_VTI_REMOTE"))
         keys = (data.get_attr("IFLA_VTI_IKEY"), data.get_attr("IFLA_VTI_OKEY"))
         wanted = (str(tunnel.local), str(tunnel.remote))
-        return found == wanted and {_key(key) for key in keys} == {tunnel.mark}
+        return bool(found == wanted and {_key(key) for key in keys} == {tunnel.mark})
     if kind != "xfrm" or data is None:
         return False
     underlay = ip.link_lookup(ifname=tunnel.underlay)
-    same = data.get_attr("IFLA_XFRM_IF_ID") == tunnel.mark
-    return same and [data.get_attr("IFLA_XFRM_LINK")] == underlay
+    seen = (data.get_attr("IFLA_XFRM_IF_ID"), [data.get_attr("IFLA_XFRM_LINK")])
+    return bool(seen == (tunnel.mark, underlay))
 
 
 def _key(value: Any) -> int:

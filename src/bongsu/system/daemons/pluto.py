@@ -1,0 +1,134 @@
+"""Libreswan's IKE daemon on this machine: start it in the foreground, ask it, change one connection.
+
+Only for kernels with ESP. It finds its connections in the configuration by itself (addconn); a change
+replaces the connections that differ and no other. Its certificate store is prepared once.
+"""
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from bongsu.system.daemons.whack import associations
+from bongsu.system.ipsec.state import IkeSa
+from bongsu.system.run import Process, RunError, run, spawn
+
+PROGRAMS = Path("/usr/libexec/ipsec")
+CONFIG = Path("/etc/ipsec.conf")
+SECRETS = Path("/etc/ipsec.secrets")
+DIRECTORY = Path("/etc/ipsec.d")
+NSS = Path("/var/lib/ipsec/nss")
+RUN_DIR = Path("/run/pluto")
+HINT = "apt install libreswan (it takes the place of strongSwan)"
+_CONN = re.compile(r"^conn (\S+)\s*$", re.M)
+
+
+@dataclass(frozen=True)
+class Pluto:
+    """One pluto: where its files are."""
+
+    config: Path = CONFIG
+    secrets: Path = SECRETS
+    nss: Path = NSS
+    run_dir: Path = RUN_DIR
+    name: str = "pluto"
+    unit: str = "ipsec"
+    """What starts it where bongsu does not."""
+
+    @property
+    def control(self) -> Path:
+        return self.run_dir / "pluto.ctl"
+
+    def check(self, text: str, scratch: Path) -> None:
+        """Let Libreswan's own parser read connections that are not in place yet. Raises RunError.
+
+        It looks at the spelling and at little else (libreswan issue 2244).
+        """
+        path = scratch / "ipsec.conf"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        run([str(PROGRAMS / "addconn"), "--checkconfig", "--config", str(path)], hint=HINT)
+
+    def start(self, log: Path) -> Process:
+        """Start it in the foreground, its log appended to `log`. Raises RunError, OSError."""
+        self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("pluto.ctl", "pluto.pid"):
+            (self.run_dir / name).unlink(missing_ok=True)
+        self._prepare_store()
+        argv = [str(PROGRAMS / "pluto"), "--nofork", "--stderrlog", "--config", str(self.config)]
+        argv += ["--secretsfile", str(self.secrets), "--nssdir", str(self.nss)]
+        argv += ["--rundir", str(self.run_dir), "--ipsecdir", str(DIRECTORY)]
+        # strongSwan's `ipsec`, if there is one, must not be what its scripts call.
+        path = f"{PROGRAMS}:/usr/sbin:/usr/bin:/sbin:/bin"
+        with log.open("ab") as stream:
+            return spawn(argv, env={"PATH": path}, stdout=stream, stderr=stream, hint=HINT)
+
+    def answers(self) -> bool:
+        """Whether it is up. Never raises."""
+        try:
+            self._whack("--briefstatus")
+        except (RunError, OSError):
+            return False
+        return True
+
+    def prioritise(self, pid: int) -> str:  # noqa: ARG002  what every daemon is asked
+        """Key exchange has seconds: it stays as it is."""
+        return "normal"
+
+    def associations(self) -> list[IkeSa]:
+        """All that it holds. Raises RunError."""
+        return associations(self._whack("--status"), self._whack("--trafficstatus"))
+
+    def reload(self, old: str, new: str) -> list[str]:
+        """Replace the connections that differ between two of our files, and read the keys again.
+
+        The names of what was replaced, added or removed. Raises RunError.
+        """
+        before, after = connections(old), connections(new)
+        self._whack("--rereadsecrets")
+        touched = [name for name in before if name not in after]
+        for name in touched:
+            self._whack("--delete", "--name", name)
+        for name, text in after.items():
+            if before.get(name) == text:
+                continue
+            touched.append(name)
+            argv = [str(PROGRAMS / "addconn"), "--ctlsocket", str(self.control)]
+            run([*argv, "--config", str(self.config), name], hint=HINT)
+            if "auto=start" in text:
+                self.initiate(name)
+        return touched
+
+    def initiate(self, tunnel: str) -> None:
+        """Try again, without waiting for the outcome. Raises RunError."""
+        self._whack("--asynchronous", "--initiate", "--name", tunnel)
+
+    def remove_run_files(self) -> None:
+        """Remove what a stopped one left."""
+        with contextlib.suppress(OSError):
+            for path in self.run_dir.iterdir():
+                path.unlink()
+            self.run_dir.rmdir()
+
+    def _prepare_store(self) -> None:
+        """NSS wants a database, be it empty."""
+        if (self.nss / "cert9.db").exists():
+            return
+        self.nss.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run(["certutil", "-N", "-d", f"sql:{self.nss}", "--empty-password"],
+            hint="apt install libnss3-tools")  # fmt: skip
+
+    def _whack(self, *arguments: str) -> str:
+        if not self.control.exists():
+            raise FileNotFoundError(os.strerror(2), str(self.control))
+        argv = [str(PROGRAMS / "whack"), "--ctlsocket", str(self.control), *arguments]
+        return run(argv, timeout_s=10, check=arguments[0] != "--asynchronous").stdout
+
+
+def connections(text: str) -> dict[str, str]:
+    """Each `conn` of a file by its name."""
+    parts = _CONN.split(text)
+    return {
+        name: "\n".join(body.split()) for name, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
