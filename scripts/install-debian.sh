@@ -10,7 +10,7 @@
 # No package is ever removed: a Libreswan that is installed stays, and what it costs is said.
 set -eu
 
-base="bird2 frr frr-pythontools nftables netplan.io iproute2 iputils-ping tcpdump procps util-linux
+base="bird2 frr frr-pythontools nftables netplan.io iproute2 iputils-ping mtr-tiny tcpdump procps util-linux
       clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev make git
       python3 python3-venv ca-certificates"
 strongswan="charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins"
