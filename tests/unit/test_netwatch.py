@@ -83,12 +83,28 @@ def test_what_is_passed_over(body: bytes) -> None:
 class Deaf(NetWatch):
     """Without a socket: what the kernel says is given to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *said: bytes | OSError) -> None:
         self._carriers = {}
         self.overrun = 0
+        self.asked: list[bytes] = []
+        self._said = iter(said)
+        self._socket = self  # type: ignore[assignment]
+
+    def send(self, question: bytes) -> None:
+        self.asked.append(question)
+
+    def recv(self, _size: int) -> bytes:
+        said = next(self._said, BlockingIOError())
+        if isinstance(said, OSError):
+            raise said
+        return said
 
     def hear(self, kind: int, body: bytes, flags: int = 0) -> list[netwatch.Change]:
-        return self._parse(struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body)
+        return self._parse(message(body, kind, flags))
+
+
+def message(body: bytes, kind: int = 16, flags: int = 0) -> bytes:
+    return struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body
 
 
 def link(index: int, carrier: int, family: int = 0) -> bytes:
@@ -108,9 +124,21 @@ def test_a_carrier_is_told_when_it_changes_and_not_before() -> None:
     assert watch.hear(16, link(5, 0)) == []  # another interface by now, and a new one
 
 
+def test_what_was_lost_is_asked_for_again() -> None:
+    """The carrier came back unheard: its next loss must not be taken for what is known already."""
+    watch = Deaf(message(link(5, 1), flags=2), message(link(5, 0)))
+    assert watch.read() == [CarrierChange(False, "tunnel0")]
+    assert watch.asked == []
+    watch._said = iter([OSError(105, "No buffer space available"), message(link(5, 1), flags=2)])
+    assert watch.read() == [CarrierChange(True, "tunnel0")]
+    assert watch.overrun == len(watch.asked) == 1
+    watch._said = iter([message(link(5, 0))])
+    assert watch.read() == [CarrierChange(False, "tunnel0")]
+
+
 def test_a_datagram_that_was_cut_off() -> None:
     watch = Deaf()
-    whole = struct.pack("=IHHII", 16 + len(link(5, 1)), 16, 0, 0, 0) + link(5, 1)
+    whole = message(link(5, 1))
     for size in range(len(whole)):
         watch._parse(whole[:size])
 
