@@ -12,6 +12,7 @@ from bongsu.plan.node import NodePlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render import template, text
 from bongsu.render.nftables.sets import named_sets
+from bongsu.render.nftables.vpn import ike_ports
 from bongsu.render.template import Admitted
 
 PATH = "/etc/nftables.d/60-bongsu.nft"
@@ -34,6 +35,9 @@ COUNTERS = (
 )
 """What is dropped, by reason, and what has `entered` for a tunnel; named counters of the table."""
 
+VPN_COUNTERS = ("ike_foreign", "vpn_clear", "vpn_leak")
+"""On nodes with VPN tunnels: IKE and ESP of strangers; what came from the far side, and what wanted to
+go there, without encryption."""
 
 PROTOCOLS = {"gre": "gre", "icmp": "{ icmp, ipv6-icmp }", "tcp": "tcp", "udp": "udp"}
 """Of access lists, as nftables names them; ICMP is that of either family."""
@@ -42,13 +46,16 @@ PROTOCOLS = {"gre": "gre", "icmp": "{ icmp, ipv6-icmp }", "tcp": "tcp", "udp": "
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{PATH: text}`, for `nft -f`."""
     sets = named_sets(plan)
+    counters = COUNTERS + (VPN_COUNTERS if plan.vpns else ())
     values = {
         "header": [Admitted(line) for line in header],
         "plan": plan,
-        "counters": [Admitted(counter) for counter in COUNTERS],
+        "counters": [Admitted(counter) for counter in counters],
         "sets": [Admitted(named.text()) for named in sets],
         "has": {named.name for named in sets},
+        "clamped": bool(plan.tunnels) or any("mss" in named.name for named in sets),
         "lists": [_access_list(t) for t in plan.tunnels if t.inbound is not None],
+        "ike_ports": Admitted(ike_ports(plan)) if plan.vpns else None,
         "families": [(4, Admitted("ip")), (6, Admitted("ip6"))],
     }
     return {PATH: template.load(Path(__file__).parent, "ruleset.nft.j2").render(values)}
