@@ -54,10 +54,10 @@ def test_only_the_state_has_a_colour() -> None:
 
 def test_what_is_wrong_is_said_below() -> None:
     note = row(
-        down(refused={"key": 3, "ends": 2_000_000}, send_errors=5, last_error="No route")
+        down(refused={"length": 3, "not_ours": 2_000_000}, send_errors=5, last_error="No route")
     ).note
     assert note == (
-        "down for 3 min: 4 keepalives unanswered; 2M refused, mostly ends; 5 not sent: No route"
+        "down for 3 min: 4 keepalives unanswered; 2M refused, mostly not ours; 5 not sent: No route"
     )
 
 

@@ -124,7 +124,7 @@ def _notes(own: dict[str, Any]) -> list[str]:
     refused = sum(own["refused"].values())
     if refused:
         worst = max(own["refused"], key=lambda reason: own["refused"][reason])
-        notes.append(f"{quantity(refused)} refused, mostly {worst}")
+        notes.append(f"{quantity(refused)} refused, mostly {worst.replace('_', ' ')}")
     if own["send_errors"]:
         notes.append(f"{quantity(own['send_errors'])} not sent: {own['last_error']}")
     return notes
