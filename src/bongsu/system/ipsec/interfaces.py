@@ -27,6 +27,9 @@ DECOY = "bongsu decoy of "
 TABLE = 220
 """charon's own routing table, and the priority of the rule that leads there."""
 
+TUN_MTU = 1400
+"""libipsec reads that much of a packet and loses the rest, whatever its device's MTU is now."""
+
 _SETLINK, _OPERSTATE, _LINKMODE = 19, 16, 17
 _UP, _DORMANT = 6, 5
 _ADDRESS_FAMILY = {4: 2, 6: 10}
@@ -101,8 +104,9 @@ def build(tunnel: VpnTunnelPlan, *, tun: bool) -> bool:
         if not _ours(link):
             ip.link("set", index=index, IFLA_IFALIAS=ALIAS)
             changed = True
-        if link.get_attr("IFLA_MTU") != tunnel.mtu:
-            ip.link("set", index=index, mtu=tunnel.mtu)
+        mtu = min(tunnel.mtu, TUN_MTU) if tun else tunnel.mtu
+        if link.get_attr("IFLA_MTU") != mtu:
+            ip.link("set", index=index, mtu=mtu)
             changed = True
         changed |= _addresses(ip, index, tunnel)
         if not link["flags"] & 1:
