@@ -1,8 +1,8 @@
 """Starting what lives in a lab: AS routers (BIRD) and nodes (the production agent).
 
-A node is a set of namespaces: network, mount, PID, UTS. Inside, /run is the node's own, /etc is an
-overlay whose upper layer is the node's own, and the agent is process 1: the same program, applying
-the same bundle to the same paths as on a real box.
+A node is a set of namespaces: network, mount, PID, UTS. Inside, /run and /var/tmp are the node's own,
+/etc is an overlay whose upper layer is the node's own, and the agent is process 1: the same program,
+applying the same bundle to the same paths as on a real box.
 """
 
 import shlex
@@ -70,6 +70,8 @@ def start_node(node: str, paths: LabPaths, secrets: Mapping[str, str]) -> Proces
             "mount -t overlay bongsu-lab -o "
             f"lowerdir=/etc,upperdir={home}/etc,workdir={home}/work /etc",
             "mount -t sysfs bongsu-lab /sys",
+            # FRR's daemons each want a folder there named after their pid, which is another node's too.
+            "mount -t tmpfs -o mode=1777 bongsu-lab /var/tmp",
             f"mount --bind {home}/run /run",
             f"exec {shlex.quote(sys.executable)} -m bongsu.agent --bundle /run/{AGENT_BUNDLE}",
         ]
