@@ -76,7 +76,8 @@ def seat_tun(pid: int, name: str) -> bool:
         ip.link("set", index=index, ifname=name, IFLA_IFALIAS=ALIAS)
         ip.link("add", ifname=found, kind="tuntap", mode="tun")
         decoy = ip.link_lookup(ifname=found)[0]
-        ip.link("set", index=decoy, IFLA_IFALIAS=DECOY + name)
+        # Up: a route on a device that is down is refused, and with it the whole association.
+        ip.link("set", index=decoy, state="up", IFLA_IFALIAS=DECOY + name)
     return True
 
 
