@@ -36,7 +36,8 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "bfd_groups": bfd_groups(plan),
         "session_pairs": session_pairs,
         "via": _via,
-        "uses_bfd": any(t.bfd for t in plan.tunnels) or any(p.bfd for p in plan.external),
+        "with_longer": lambda prefixes: [Admitted(f"{text.address(p)}+") for p in prefixes],
+        "uses_bfd": _uses_bfd(plan),
         "secrets_path": Admitted(SECRETS_PATH) if secret_constants(plan) else None,
         "password_constant": lambda peer: Admitted(password_constant(peer)),
         "last_preference": LAST_PREFERENCE,
@@ -46,6 +47,13 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "takeover": Admitted(f"({plan.asn}, {TAKEOVER[0]}, {TAKEOVER[1]})"),
     }
     return {PATH: template.load(Path(__file__).parent, "bird.conf.j2").render(values)}
+
+
+def _uses_bfd(plan: NodePlan) -> bool:
+    timers = [tunnel.bfd for tunnel in plan.tunnels]
+    timers += [peer.bfd for peer in plan.external]
+    timers += [peer.bfd for peer in plan.cloud_peers]
+    return any(timers)
 
 
 def _via(hop: NextHop) -> Admitted:

@@ -6,6 +6,7 @@ resolve a reference, writes that file on the node: one `define NAME = "value";` 
 
 from bongsu.model.base import SecretRef
 from bongsu.plan.node import ExternalPeer, NodePlan
+from bongsu.plan.vpn import CloudPeer
 from bongsu.render.text import symbol
 
 SECRETS_PATH = "/etc/bird/bongsu-secrets.conf"
@@ -16,13 +17,12 @@ def secret_constants(plan: NodePlan) -> dict[str, SecretRef]:
 
     Empty if bird.conf includes no such file.
     """
-    return {
-        password_constant(peer): peer.password
-        for peer in plan.external
-        if peer.password is not None
-    }
+    peers: list[ExternalPeer | CloudPeer] = [*plan.external, *plan.cloud_peers]
+    return {password_constant(p): p.password for p in peers if p.password is not None}
 
 
-def password_constant(peer: ExternalPeer) -> str:
+def password_constant(peer: ExternalPeer | CloudPeer) -> str:
     """Name of the constant that holds the session's TCP MD5 password (RFC 2385)."""
-    return f"password_{symbol(peer.name)}"
+    # A neighbor and a tunnel may have one name.
+    kind = "cloud_password" if isinstance(peer, CloudPeer) else "password"
+    return f"{kind}_{symbol(peer.name)}"

@@ -14,6 +14,7 @@ from bongsu.model.base import Address, Family, Prefix
 from bongsu.model.node import Role
 from bongsu.plan.node import ExternalPeer, HomePrefix, Hop, InternalPeer, NodePlan
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.bird.cloud import CloudView, cloud_view
 from bongsu.render.bird.support import (
     DEFAULT_ROUTE,
     FIRST_PREFERENCE,
@@ -95,6 +96,8 @@ class FamilyView:
     """LANs that a router tells its internal neighbors of."""
     accepted: dict[str, tuple[Prefix, ...]]
     """By tunnel, what a router takes from its internal neighbor there."""
+    cloud: CloudView
+    """Sessions inside IPsec tunnels."""
 
     @property
     def accepts_default(self) -> bool:
@@ -123,7 +126,13 @@ def families(plan: NodePlan) -> list[FamilyView]:
     return [
         v
         for v in views
-        if v.announced or v.home or v.external or v.internal or v.routes or v.policies
+        if v.announced
+        or v.home
+        or v.external
+        or v.internal
+        or v.routes
+        or v.policies
+        or v.cloud.peers
     ]
 
 
@@ -181,6 +190,7 @@ def _family(
             for peer in internal
             if plan.role is Role.ROUTER
         },
+        cloud=cloud_view(plan, family),
     )
 
 
@@ -197,7 +207,7 @@ def _ranks(choices: dict[Prefix, list[TunnelPlan]], family: Family) -> tuple[Ran
 def _routes(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) -> tuple[Rank, ...]:
     """Static routes by distance; two of one distance to one prefix share the traffic."""
     found: dict[int, dict[Prefix, list[NextHop]]] = defaultdict(lambda: defaultdict(list))
-    for route in plan.routes:
+    for route in plan.routes + plan.vpn_routes:
         if route.prefix.version == family:
             hop = _planned(plan, route.hop, family, tunnels)
             found[route.distance][route.prefix].append(hop)
@@ -232,7 +242,10 @@ def _policies(plan: NodePlan, family: Family, tunnels: dict[str, TunnelPlan]) ->
 
 def _planned(plan: NodePlan, hop: Hop, family: Family, tunnels: dict[str, TunnelPlan]) -> NextHop:
     if hop.tunnel is not None:
-        return _hop(tunnels[hop.tunnel], family)
+        if hop.tunnel in tunnels:
+            return _hop(tunnels[hop.tunnel], family)
+        # An IPsec tunnel: whatever its far end is called, a packet has one way to go.
+        return NextHop(hop.tunnel, None, False)
     interface = next(
         (
             item.name

@@ -24,10 +24,11 @@ FAMILIES = {4: "ipv4", 6: "ipv6"}
 
 
 def bgp(plan: NodePlan) -> list[Section]:
-    """`router bgp`, the lists and the maps; nothing for a node without sessions."""
+    """The lists, the maps and `router bgp`; nothing for a node without sessions."""
     if not plan.cloud_peers:
         return []
-    return [_router(plan), *_lists(plan), *_maps(plan)]
+    # Everything stands before it is named: FRR complains otherwise.
+    return [*_lists(plan), *_maps(plan), _router(plan)]
 
 
 def bfd_profiles(plan: NodePlan) -> Section:

@@ -1,5 +1,8 @@
 """Renders /etc/sysctl.d/60-bongsu.conf. Keys of uplinks and LANs are the machine's own, untouched.
 
+Redirects are the exception, on a gateway of a VPN: it often stands on the very link of the hosts it
+forwards for. There it would tell them of a way past the tunnel, and could be told of one.
+
 What opens something is set on the tunnel that needs it and nowhere else: accept_local on all
 interfaces would let anybody send with this machine's own addresses as source.
 
@@ -9,8 +12,10 @@ Keys are written with slashes (sysctl.d(5)): an interface name may hold dots.
 from dataclasses import dataclass
 
 from bongsu.model.node import Role
+from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.text import interface
 
 PATH = "/etc/sysctl.d/60-bongsu.conf"
@@ -37,13 +42,16 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     lines += ["", *(setting.line for setting in machine_settings(plan))]
     for tunnel in plan.tunnels:
         lines += ["", *(setting.line for setting in tunnel_settings(tunnel))]
+    for vpn in plan.vpns:
+        lines += ["", *(setting.line for setting in vpn_settings(vpn))]
     return {PATH: "\n".join(lines) + "\n"}
 
 
 def settings(plan: NodePlan) -> list[Setting]:
     """Everything in the file, in its order: those of the machine, then of each tunnel."""
     of_tunnels = [setting for tunnel in plan.tunnels for setting in tunnel_settings(tunnel)]
-    return machine_settings(plan) + of_tunnels
+    of_vpns = [setting for vpn in plan.vpns for setting in vpn_settings(vpn)]
+    return machine_settings(plan) + of_tunnels + of_vpns
 
 
 def machine_settings(plan: NodePlan) -> list[Setting]:
@@ -57,7 +65,10 @@ def machine_settings(plan: NodePlan) -> list[Setting]:
     if 6 in families:
         found.append(Setting("net/ipv6/conf/all/forwarding", 1))
         found += _router_advertisements(plan)
-    if any(tunnel.rpf == "strict" for tunnel in plan.tunnels):
+    if plan.vpns:
+        found += _no_redirects(plan, families)
+    filters = [tunnel.rpf for tunnel in plan.tunnels]
+    if "strict" in filters + [t.rpf for t in plan.vpns if t.binding is not Binding.POLICY]:
         # The greater of this and the interface's decides, and 2 is looser than 1. The agent first
         # gives the other interfaces what they lose here.
         found.append(Setting("net/ipv4/conf/all/rp_filter", 0))
@@ -92,13 +103,58 @@ def tunnel_settings(tunnel: TunnelPlan) -> list[Setting]:
     return found
 
 
+def vpn_settings(tunnel: VpnTunnelPlan) -> list[Setting]:
+    """Settings of an IPsec tunnel's interface, whichever kind the agent makes; none without one."""
+    if tunnel.binding is Binding.POLICY:
+        return []
+    name = interface(tunnel.name)
+    v4, v6 = f"net/ipv4/conf/{name}", f"net/ipv6/conf/{name}"
+    found = [
+        # Loose (RFC 3704): with two tunnels up, answers come by the one that was not asked.
+        Setting(f"{v4}/rp_filter", 1 if tunnel.rpf == "strict" else 2),
+        Setting(f"{v4}/accept_redirects", 0),
+        Setting(f"{v4}/send_redirects", 0),
+        Setting(f"{v4}/ignore_routes_with_linkdown", 1),
+    ]
+    if tunnel.binding is Binding.VTI:
+        # The VTI has checked the packet's policy by its mark; without the mark it would fail now.
+        found.append(Setting(f"{v4}/disable_policy", 1))
+    if 6 in {prefix.version for prefix in tunnel.local_networks} or _speaks(tunnel, 6):
+        found += [
+            Setting(f"{v6}/accept_ra", 0),
+            Setting(f"{v6}/accept_redirects", 0),
+            Setting(f"{v6}/ignore_routes_with_linkdown", 1),
+        ]
+        if tunnel.binding is Binding.VTI:
+            found.append(Setting(f"{v6}/disable_policy", 1))
+    return found
+
+
+def _speaks(tunnel: VpnTunnelPlan, family: int) -> bool:
+    return tunnel.inside is not None and tunnel.inside.version == family
+
+
+def _no_redirects(plan: NodePlan, families: set[int]) -> list[Setting]:
+    """For all interfaces, those to come, and the uplinks that tunnels speak from."""
+    uplinks = dict.fromkeys(interface(tunnel.underlay) for tunnel in plan.vpns)
+    found = []
+    for name in ("all", "default", *uplinks):
+        found.append(Setting(f"net/ipv4/conf/{name}/accept_redirects", 0))
+        if name != "all":
+            found.append(Setting(f"net/ipv4/conf/{name}/send_redirects", 0))
+        if 6 in families:
+            found.append(Setting(f"net/ipv6/conf/{name}/accept_redirects", 0))
+    return found
+
+
 def _forwarded(plan: NodePlan) -> set[int]:
     carried = [item.prefix for item in plan.announcements] + [item.prefix for item in plan.home]
     # Sending a keepalive back is forwarding, too.
     reflected = {t.local.version for t in plan.tunnels if t.peer_keepalive is not None}
     # Nor does the kernel tell the data plane a way where it does not forward (bpf_fib_lookup).
     routed = {t.local.version for t in plan.tunnels if t.other_underlays}
-    return {prefix.version for prefix in carried} | reflected | routed | _router(plan)
+    joined = {p.version for t in plan.vpns for p in t.local_networks + t.remote_networks}
+    return {prefix.version for prefix in carried} | reflected | routed | joined | _router(plan)
 
 
 def _router(plan: NodePlan) -> set[int]:

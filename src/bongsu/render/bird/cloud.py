@@ -1,0 +1,48 @@
+"""NodePlan -> the sessions inside IPsec tunnels, as bird.conf.j2 iterates over them.
+
+What FRR does with route maps, BIRD does with filters; both announce and accept the same.
+"""
+
+from dataclasses import dataclass
+
+from bongsu.model.base import Prefix
+from bongsu.plan.node import NodePlan
+from bongsu.plan.vpn import CloudPeer
+
+
+@dataclass(frozen=True)
+class CloudView:
+    """The sessions of one family."""
+
+    peers: tuple[CloudPeer, ...] = ()
+    own: tuple[Prefix, ...] = ()
+    """What is announced, each once: it needs a route here, or there is nothing to announce."""
+    shares: int = 1
+    """How many sessions of one connection share the traffic."""
+    interfaces: tuple[str, ...] = ()
+    """Through which next hops are found."""
+
+    def announced(self, peer: CloudPeer) -> list[Prefix]:
+        """Exactly what goes out there: a session carries the prefixes of its own family."""
+        return [prefix for prefix in peer.announce if prefix.version == peer.address.version]
+
+    def accepted(self, peer: CloudPeer) -> list[Prefix] | None:
+        """What comes in there, and more-specifics of it; None: anything."""
+        if peer.accept is None:
+            return None
+        return [prefix for prefix in peer.accept if prefix.version == peer.address.version]
+
+
+def cloud_view(plan: NodePlan, family: int) -> CloudView:
+    """The view of a family; without sessions it is empty."""
+    peers = tuple(peer for peer in plan.cloud_peers if peer.address.version == family)
+    if not peers:
+        return CloudView()
+    view = CloudView(peers)
+    ranks = [(peer.vpn, peer.preference, peer.prepend) for peer in peers]
+    return CloudView(
+        peers,
+        own=tuple(dict.fromkeys(prefix for peer in peers for prefix in view.announced(peer))),
+        shares=max(ranks.count(rank) for rank in ranks),
+        interfaces=tuple(dict.fromkeys(peer.tunnel for peer in peers)),
+    )
