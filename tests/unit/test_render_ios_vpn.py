@@ -147,6 +147,7 @@ V2 = {"version": 2, "proposals": ["aes256-sha384-ecp384"]}
         ({"binding": "policy"}, "with tunnel interfaces only"),
         ({"selectors": "networks"}, "selectors for everything"),
         ({"start": "on-demand"}, "calls at once, or only answers"),
+        ({"probe": {}}, "bongsu's agent that sends echoes"),
         ({"dpd": {"delay_s": 5}}, "every 10 to 3600 s, not every 5"),
         ({"ike": {"version": 1, "proposals": ["aes256-sha256-modp6144"]}}, "no aes256-sha256-modp6144"),
         ({"ike": {"version": 1, "proposals": ["aes256gcm16-prfsha256-modp2048"]}}, "for IKEv1"),

@@ -205,6 +205,12 @@ def _identities(tunnel: VpnTunnelPlan) -> Iterator[Refusal]:
 
 
 def _liveness(tunnel: VpnTunnelPlan) -> Iterator[Refusal]:
+    if tunnel.probe is not None:
+        yield Refusal(
+            ("vpns", tunnel.vpn, "probe"),
+            "it is bongsu's agent that sends echoes through a tunnel, and none runs on an IOS",
+            "take `probe` out, and set shorter BGP timers",
+        )
     if tunnel.dpd is None:
         return
     least, most = DPD_DELAY_S

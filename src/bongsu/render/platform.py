@@ -16,6 +16,7 @@ from bongsu.render.nftables import render as nftables
 from bongsu.render.pfsense import render as pfsense
 from bongsu.render.strongswan import render as strongswan
 from bongsu.render.sysctl import render as sysctl
+from bongsu.render.vyos import render as vyos
 
 Renderer = Callable[[NodePlan, list[str]], dict[str, str]]
 
@@ -35,6 +36,7 @@ RENDERERS: dict[Platform, tuple[Renderer, ...]] = {
     ),
     Platform.PFSENSE: (pfsense.render,),
     Platform.IOS: (ios.render,),
+    Platform.VYOS: (vyos.render,),
 }
 
 

@@ -95,6 +95,9 @@ def _vpn(names: Names, vpn: VpnTunnelPlan) -> Iterator[str]:
     yield f"ip mtu {number(vpn.mtu)}"
     yield f"ip tcp adjust-mss {number(min(vpn.mtu - MSS_HEADER[4], MSS_LIMIT[4]))}"
     yield f"ip access-group {names.of_tunnel(vpn.name, 'IN')} in"
+    if vpn.rpf == "strict":
+        # What `loose` would drop, the list does not let in anyway.
+        yield "ip verify unicast source reachable-via rx"
     yield f"tunnel source {names.source(vpn.local)}"
     yield "tunnel mode ipsec ipv4"
     yield f"tunnel destination {address(vpn.remote)}"

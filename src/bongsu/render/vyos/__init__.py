@@ -1,0 +1,1 @@
+"""VyOS 1.4 and 1.5: `set` commands that a person pastes, and what to fill in and look at."""
