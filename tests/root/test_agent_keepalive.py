@@ -20,6 +20,11 @@ def watched_by_keepalive_only(data: dict[str, Any]) -> None:
         tunnel["bfd"] = None
 
 
+def watched_by_nothing(data: dict[str, Any]) -> None:
+    for tunnel in data["tunnels"].values():
+        tunnel["bfd"] = tunnel["keepalive"] = None
+
+
 @dataclass
 class Pair:
     """Seoul and home, and what is between them: a bridge that can lose everything."""
@@ -119,6 +124,23 @@ def test_a_killed_agent_leaves_nothing_but_the_line_as_it_was(pair: Pair) -> Non
     until(lambda: tunnel(seoul)["line_protocol"] == "up", "it did not come back")
     until(lambda: "NO-CARRIER" not in link(seoul), "the carrier stayed away")
     assert tunnel(seoul)["keepalive"]["counter"] <= 1
+
+
+def test_a_file_without_keepalives_lets_go_of_what_they_held(pair: Pair) -> None:
+    """The line was down when the agent died, and nobody will ever hear the peer again."""
+    seoul = pair.seoul
+    pair.silence(True)
+    until(lambda: tunnel(seoul)["line_protocol"] == "down", "silence went unnoticed")
+    until(lambda: "NO-CARRIER" in link(seoul), "the carrier stayed")
+    os.kill(seoul.agent_pid(), signal.SIGKILL)
+    assert seoul.wait_end() != 0
+    pair.silence(False)
+    seoul.start(seoul.bundle(example(watched_by_nothing)["seoul"], "silent"))
+    seoul.wait_ready()
+    assert tunnel(seoul)["keepalive"] is None
+    assert "NO-CARRIER" not in link(seoul)
+    ping = ("ping", "-c", "1", "-W", "1", "10.99.1.2")
+    until(lambda: " 1 received" in seoul.text(*ping), "the tunnel carries nothing")
 
 
 def test_what_is_known_of_a_session(pair: Pair) -> None:
