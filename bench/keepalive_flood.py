@@ -48,7 +48,7 @@ INTERVAL_MS, RETRIES = 10, 3
 VARIANTS = 2048
 """Packets of each kind that differ."""
 AT_ONCE = 512
-GRE, KEYED = 47, 0x2000
+GRE, KEYED, SUMMED = 47, 0x2000, 0x8000
 SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
 
 
@@ -67,9 +67,10 @@ def ip(
 
 
 def gre(kind: int, data: bytes = b"", *, key: int | None = KEY, flags: int = 0) -> bytes:
-    """A GRE header and what follows."""
-    keyed = flags | (KEYED if key is not None else 0)
-    return struct.pack("!HH", keyed, kind) + (b"" if key is None else struct.pack("!I", key)) + data
+    """A GRE header and what follows; a checksum is any, and stands before the key (RFC 2890)."""
+    head = struct.pack("!HH", flags | (KEYED if key is not None else 0), kind)
+    head += os.urandom(2) + bytes(2) if flags & SUMMED else b""
+    return head + (b"" if key is None else struct.pack("!I", key)) + data
 
 
 def ident() -> int:
@@ -90,7 +91,7 @@ KINDS: dict[str, Callable[[], bytes]] = {
     "reply from a stranger": lambda: ip(STRANGER, A, gre(0), ident=ident()),
     "reply to somebody else": lambda: ip(B, STRANGER, gre(0), ident=ident()),
     "reply, fragment": lambda: ip(B, A, gre(0), ident=ident(), fragment=0x2001),
-    "reply, GRE checksum": lambda: ip(B, A, gre(0, flags=0x8000), ident=ident()),
+    "reply, GRE checksum": lambda: ip(B, A, gre(0, flags=SUMMED), ident=ident()),
     "reply, sequence number": lambda: ip(B, A, gre(0, flags=0x1000), ident=ident()),
     "reply, GRE version 1": lambda: ip(B, A, gre(0, flags=0x0001), ident=ident()),
     "reply, broken IP checksum": lambda: ip(B, A, gre(0), ident=ident(), wrong_sum=True),
