@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bongsu.agent import keepalive as module
-from bongsu.agent.apply import Applier
+from bongsu.agent.apply import Applier, Report
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell, session_of
 from bongsu.model.tunnel import Keepalive
@@ -193,7 +193,8 @@ def test_a_line_that_falls_while_its_keepalive_is_taken_out_of_the_file_comes_up
             await loop.run_in_executor(worker, backend.set_line, name, up)
 
         shell = KeepaliveShell(events, set_line)
-        applier: Any = Applier(None, events, worker, None, None, None, shell)  # type: ignore[arg-type]
+        applier: Any = Applier.__new__(Applier)
+        applier._worker, applier._keepalive, applier._report = worker, shell, Report()
         watched, silent = (SimpleNamespace(tunnels=[plan(keepalive=k)]) for k in (FAST, None))
         await applier._watch(backend, watched)
         engine: Any = shell._engine
