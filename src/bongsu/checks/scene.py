@@ -6,6 +6,7 @@ An index is made when first asked for, in one pass; no check may compare all pai
 from collections.abc import Mapping
 from functools import cached_property
 
+from bongsu.checks.connection import Connection, Pipe, connections
 from bongsu.checks.delay import Delays
 from bongsu.checks.line import Line
 from bongsu.checks.nesting import Graph, nesting
@@ -49,6 +50,24 @@ class Scene:
             for node in line.tunnel.ends:
                 found[node].append(line)
         return found
+
+    @cached_property
+    def connections(self) -> list[Connection]:
+        """All VPN connections, in the file's order."""
+        return list(connections(self.network, self.plans))
+
+    @cached_property
+    def connections_of(self) -> dict[str, list[Connection]]:
+        """VPN connections of each site; nodes without one are left out."""
+        found: dict[str, list[Connection]] = {}
+        for connection in self.connections:
+            found.setdefault(connection.site, []).append(connection)
+        return found
+
+    @cached_property
+    def pipes(self) -> list[tuple[Connection, Pipe]]:
+        """The tunnels of all VPN connections, in the file's order."""
+        return [(each, pipe) for each in self.connections for pipe in each.tunnels]
 
     @cached_property
     def owned(self) -> PrefixTable[Prefix]:

@@ -38,7 +38,7 @@ def _tunnel(node: str, tunnel: TunnelPlan, underlay: str | None) -> Iterator[Ref
     if tunnel.ipsec is not None:
         yield Refusal(
             ("tunnels", tunnel.name, "ipsec"),
-            f"IPsec is not built on Linux nodes, so {tunnel.name} would go in the clear",
+            f"IPsec around GRE is not built on Linux nodes, so {tunnel.name} would go in the clear",
             "take `ipsec` out and set up IPsec by hand, or have IOS at both ends",
         )
     if tunnel.multipoint:

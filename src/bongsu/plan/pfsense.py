@@ -39,6 +39,12 @@ def refusals(plan: NodePlan) -> Iterator[Refusal]:
                 f"no {field} are rendered for a pfSense",
                 "set them up there by hand, and take them out here",
             )
+    for vpn in dict.fromkeys(tunnel.vpn for tunnel in plan.vpns):
+        yield Refusal(
+            ("vpns", vpn),
+            f"no VPN is rendered for a pfSense, and {vpn} ends at {plan.node}",
+            "set it up there by hand, or take a Linux node",
+        )
     if plan.announcements:
         yield Refusal(
             ("nodes", plan.node, "announce"),

@@ -10,7 +10,7 @@ FASTEST_MS = 10
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """BFD of tunnels and of external neighbors."""
+    """BFD of tunnels, of external neighbors and of sessions with clouds."""
     for path, bfd in _sessions(scene):
         if bfd.interval_ms < FASTEST_MS:
             yield Finding(
@@ -27,6 +27,9 @@ def _sessions(scene: Scene) -> Iterator[tuple[Path, Bfd]]:
     for name, tunnel in scene.network.tunnels.items():
         if tunnel.bfd is not None:
             yield ("tunnels", name, "bfd"), tunnel.bfd
+    for connection in scene.connections:
+        if connection.vpn.bgp is not None and connection.vpn.bgp.bfd is not None:
+            yield (*connection.at, "bgp", "bfd"), connection.vpn.bgp.bfd
     for name, node in scene.network.nodes.items():
         for key, neighbor in node.bgp.neighbors.items():
             if neighbor.bfd is not None:

@@ -12,7 +12,7 @@ Table = tuple[str, str | None, Family]
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Far ends of tunnels and multihop neighbors: on a link, by a gateway or by a static route.
+    """Far ends of tunnels, headends and multihop neighbors: on a link, by a gateway or by a static route.
 
     One finding for each routing table. Neighbors that have to be on the link are BGP009's.
     """
@@ -43,6 +43,10 @@ def _wanted(scene: Scene) -> Iterator[tuple[str, str | None, Address, str]]:
             far = line.outer[line.peer(node)]
             if not far.is_link_local and not _is_told(scene, node, line.peer(node), far):
                 yield node, line.vrf[node], far, f"the far end of {line.name}"
+    for connection, pipe in scene.pipes:
+        if pipe.plan.local.version == pipe.plan.remote.version:  # VPN018 has the others
+            vrf = connection.node.interfaces[pipe.plan.underlay].vrf
+            yield connection.site, vrf, pipe.plan.remote, f"the headend of {pipe.name}"
     for name, item in scene.network.nodes.items():
         own = {ip.version for one in item.interfaces.values() for ip in one.addresses}
         for key, neighbor in item.bgp.neighbors.items():

@@ -48,6 +48,10 @@ def _nets(scene: Scene, node: str) -> Iterator[_Net]:
             if not address.ip.is_link_local:
                 path = ("tunnels", line.name, "ends", node, "addresses", index)
                 yield _Net(line.name, address, path, end.vrf or "")
+    for connection in scene.connections_of.get(node, ()):
+        for pipe in connection.tunnels:
+            if pipe.tunnel.inside is not None and connection.routed:
+                yield _Net(pipe.name, pipe.tunnel.inside, (*pipe.at, "inside"), "")
 
 
 def _order(net: _Net) -> tuple[str, int, int, int]:

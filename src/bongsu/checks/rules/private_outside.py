@@ -8,7 +8,7 @@ from bongsu.checks.scene import Scene
 
 
 def check(scene: Scene) -> Iterator[Finding]:
-    """Tunnels with one public and one private end, and sessions with public neighbors.
+    """Tunnels with one public and one private end, private headends, sessions with public neighbors.
 
     Two private ends are a private WAN, and a private session a provider's choice: both may be meant.
     """
@@ -25,6 +25,16 @@ def check(scene: Scene) -> Iterator[Finding]:
             "nothing comes back",
             "the end's public address as `source`, on an interface that has it",
         )
+    for connection, pipe in scene.pipes:
+        if not is_public(pipe.plan.remote) and is_public(pipe.plan.public):
+            yield Finding(
+                "ADR005",
+                Severity.ERROR,
+                (*pipe.at, "headend"),
+                f"{pipe.plan.remote} is {kind(pipe.plan.remote)}, and {connection.site} is on the "
+                "Internet: nothing arrives there",
+                "the headend's public address",
+            )
     for name, plan in scene.plans.items():
         for peer in plan.external:
             if is_public(peer.address) and not is_public(peer.local):

@@ -13,7 +13,8 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Addresses of interfaces, tunnel insides and lab hosts.
 
     A private address may stand on interfaces of different nodes (every home has its 192.168.1.1) and
-    VRFs, and a link-local one on every link; a public one and a tunnel's inside one may stand once.
+    VRFs, and a link-local one on every link; a public one and a tunnel's inside one may stand once,
+    and that of a VPN's tunnel once at its site.
     """
     seen: dict[tuple[str | None, Address], str] = {}
     for address, scope, where, path in _given(scene):
@@ -48,6 +49,12 @@ def _given(scene: Scene) -> Iterator[tuple[Address, str | None, str, Path]]:
                 if ip.version == 4 and not is_public(ip):
                     # Against the private addresses of the node's own interfaces.
                     yield ip, _table(end, item.vrf), where, path
+    for connection, pipe in scene.pipes:
+        if pipe.tunnel.inside is not None:
+            # Clouds give all their customers the same ones: they may stand once at a site.
+            where = f"{pipe.name} at {connection.site}"
+            table = _table(connection.site, None)
+            yield pipe.tunnel.inside.ip, table, where, (*pipe.at, "inside")
     if scene.network.lab is not None:
         for name, host in scene.network.lab.hosts.items():
             yield (

@@ -30,3 +30,20 @@ def check(scene: Scene) -> Iterator[Finding]:
                 if line.room < least
                 else f"`mtu: {least}` or more, {line.room} at most",
             )
+    for connection, pipe in scene.pipes:
+        networks = pipe.plan.local_networks + pipe.plan.remote_networks
+        inside = [] if pipe.plan.inside is None else [pipe.plan.inside]
+        has_ipv6 = any(item.version == 6 for item in (*networks, *inside))
+        least = IPV6_MINIMUM if has_ipv6 else IPV4_MINIMUM
+        if pipe.plan.mtu < least:
+            stated = connection.vpn.mtu is not None
+            yield Finding(
+                "MTU002",
+                Severity.ERROR,
+                (*connection.at, "mtu") if stated else pipe.at,
+                f"{pipe.plan.mtu} bytes inside are less than {'IPv6' if has_ipv6 else 'IPv4'}'s "
+                f"{least} ({mss_text(pipe.plan.mtu)})",
+                f"`mtu: {least}` or more" if stated else "a greater MTU of the uplink",
+            )
+            if stated:
+                break

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from bongsu.checks.connection import Connection, Pipe
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.checks.size import mss_text
+from bongsu.plan.connect import INTERNET_MTU, inside_mtu
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -20,3 +22,30 @@ def check(scene: Scene) -> Iterator[Finding]:
                 f"the underlay's {underlay}: large packets vanish",
                 f"{line.room} at most ({mss_text(line.room)}); without `mtu` it is worked out",
             )
+    for connection in scene.connections:
+        mtu = connection.vpn.mtu
+        if mtu is None:
+            continue
+        room, pipe = min(
+            ((_room(connection, pipe), pipe) for pipe in connection.tunnels), key=_first
+        )
+        if mtu > room:
+            link = min(connection.node.interfaces[pipe.plan.underlay].mtu, INTERNET_MTU)
+            yield Finding(
+                "MTU001",
+                Severity.ERROR,
+                (*connection.at, "mtu"),
+                f"{mtu} bytes in ESP and UDP do not fit into the {link} of the way to {pipe.name}'s "
+                "headend: large packets vanish",
+                f"{room} at most ({mss_text(room)}); without `mtu` it is worked out",
+            )
+
+
+def _room(connection: Connection, pipe: Pipe) -> int:
+    link = min(connection.node.interfaces[pipe.plan.underlay].mtu, INTERNET_MTU)
+    udp = pipe.plan.encapsulation or pipe.plan.nat
+    return inside_mtu(link, pipe.plan.local, pipe.plan.esp_proposals, udp=udp)
+
+
+def _first(pair: tuple[int, Pipe]) -> int:
+    return pair[0]

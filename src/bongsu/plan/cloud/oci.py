@@ -16,6 +16,7 @@ OCI = CloudProfile(
     title="Oracle Cloud Infrastructure",
     gateway="Site-to-Site VPN (DRG)",
     asn=31898,
+    asn_fixed=True,
     tunnels=2,
     ike_versions=frozenset({1, 2}),
     ike=Accepted(_CBC, frozenset({"sha256", "sha384", "sha1"}), _GROUPS),

@@ -59,6 +59,8 @@ class CloudProfile:
     """Inside networks that it keeps for itself."""
     cloud_first: bool = False
     """Whether it takes the first host of the inside network and leaves us the second."""
+    asn_fixed: bool = False
+    """Whether `asn` is what it is, and nothing that a customer chooses."""
     ike_lifetimes_s: tuple[int, int] | None = None
     """The least and the greatest that it takes."""
     esp_lifetimes_s: tuple[int, int] | None = None
