@@ -1,0 +1,1 @@
+"""Measuring a path: probes, the answers that count, what is kept of them and what it says. No I/O."""

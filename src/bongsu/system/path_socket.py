@@ -1,0 +1,148 @@
+"""Sockets for path probes: ICMP or UDP out with a hop limit of one's own, ICMP in, timed by the kernel.
+
+What is in the packets is not known here. Arrivals are stamped by the kernel (SO_TIMESTAMPNS, wall
+clock) and told as monotonic time: the age that the stamp shows is taken off the time of reading, so
+that a wall clock that is set moves at most the answers being read that moment.
+"""
+
+import contextlib
+import errno
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from bongsu.model.base import Address
+from bongsu.system.netns import in_netns, socket_in
+
+SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
+SOL_RAW = 255
+ICMP_FILTER = 1
+RECEIVE_BUFFER = 1 << 22
+"""Bytes: some seconds of answers at a probe a millisecond."""
+LARGEST = 4096
+AT_ONCE = 256
+"""Packets taken in one go, so that a flood does not keep the sender from sending."""
+ORDINARY_TTL = 64
+_PATIENT = frozenset(
+    {
+        errno.ENETUNREACH,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.EHOSTDOWN,
+        errno.ENOBUFS,
+        errno.EAGAIN,
+        errno.EPERM,
+        errno.ECONNREFUSED,
+    }
+)
+"""What may pass: no route at the moment, a full queue, a rule that drops. A lost probe, no error."""
+
+_WANTED = {4: (0, 3, 11), 6: (1, 2, 3, 129)}
+"""ICMP types let in: replies, and errors about probes."""
+
+
+def source_towards(netns: str | None, target: Address) -> Address | None:
+    """The address that this machine, or a namespace, would send from; None without a route."""
+    family = socket.AF_INET if target.version == 4 else socket.AF_INET6
+    with socket_in(netns, family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((str(target), 9))
+        except OSError:
+            return None
+        return ip_address(probe.getsockname()[0])
+
+
+class PathSocket:
+    """Probes of one flow. PermissionError without CAP_NET_RAW, OSError if the source is not ours."""
+
+    def __init__(self, netns: str | None, source: Address, target: Address, number: int) -> None:
+        """`number` is the probes' IP protocol."""
+        self._target = (str(target), 0)
+        four = target.version == 4
+        family = socket.AF_INET if four else socket.AF_INET6
+        icmp = socket.IPPROTO_ICMP if four else socket.IPPROTO_ICMPV6
+        level, option = (
+            (socket.IPPROTO_IP, socket.IP_TTL)
+            if four
+            else (socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS)
+        )
+        self._limit = (level, option)
+        self._ttl: int | None = None
+        with contextlib.ExitStack() as opened, in_netns(netns):
+            self._in = opened.enter_context(socket.socket(family, socket.SOCK_RAW, icmp))
+            self._out = self._in
+            self._held: socket.socket | None = None
+            if number != icmp:
+                self._out = opened.enter_context(socket.socket(family, socket.SOCK_RAW, number))
+                # holds a source port that nobody else gets meanwhile; nothing is read from it
+                self._held = opened.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+                self._held.bind((str(source), 0))
+                self._out.bind((str(source), 0))
+            self._in.bind((str(source), 0))
+            self._in.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            with contextlib.suppress(PermissionError):
+                self._in.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+            self._filter(target.version)
+            self._in.setblocking(False)
+            self._out.setblocking(False)
+            self._keep = opened.pop_all()
+
+    @property
+    def port(self) -> int:
+        """The UDP port held for the probes' source; 0 for ICMP."""
+        return 0 if self._held is None else int(self._held.getsockname()[1])
+
+    def fileno(self) -> int:
+        """For select: readable when something arrived."""
+        return self._in.fileno()
+
+    def send(self, data: bytes, ttl: int) -> OSError | None:
+        """Send, 0 for an ordinary hop limit; what kept it from going, if it may pass. OSError else."""
+        if ttl != self._ttl:
+            self._out.setsockopt(*self._limit, ttl or ORDINARY_TTL)
+            self._ttl = ttl
+        try:
+            self._out.sendto(data, self._target)
+        except OSError as error:
+            if error.errno not in _PATIENT:
+                raise
+            return error
+        return None
+
+    def receive(self) -> Iterator[tuple[bytes, Address, int]]:
+        """What has arrived: packet, sender, and when (CLOCK_MONOTONIC, ns)."""
+        for _ in range(AT_ONCE):
+            try:
+                data, ancillary, _flags, sender = self._in.recvmsg(LARGEST, 64)
+            except BlockingIOError:
+                return
+            except OSError:
+                continue  # an error that an earlier probe met
+            now = time.monotonic_ns()
+            stamp = _stamp(ancillary)
+            age = 0 if stamp is None else max(time.time_ns() - stamp, 0)
+            yield data, ip_address(sender[0].partition("%")[0]), now - age
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._keep.close()
+
+    def _filter(self, family: int) -> None:
+        words = [0xFFFFFFFF] * (1 if family == 4 else 8)
+        for kind in _WANTED[family]:
+            # a set bit keeps the type out
+            words[kind >> 5] &= ~(1 << (kind & 31)) & 0xFFFFFFFF
+        data = struct.pack(f"={len(words)}I", *words)
+        level = SOL_RAW if family == 4 else socket.IPPROTO_ICMPV6
+        self._in.setsockopt(level, ICMP_FILTER, data)
+
+
+def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= 16:
+            seconds, nanoseconds = struct.unpack("=qq", data[:16])
+            return int(seconds * 1_000_000_000 + nanoseconds)
+    return None
