@@ -69,7 +69,7 @@ def test_every_algorithm_that_is_taken_has_the_consoles_word(kind: Profile) -> N
     for accepted, esp in ((profile.ike, False), (profile.esp, True)):
         for algorithm in accepted.encryption | accepted.hashes | accepted.groups:
             assert console.word(algorithm, esp=esp) != algorithm, algorithm
-    assert console.word(None, esp=True) == "none"
+    assert console.word(None, esp=True).startswith("none")
 
 
 def test_document_e_in_the_consoles_words() -> None:

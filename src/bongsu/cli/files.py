@@ -9,6 +9,7 @@ import typer
 
 from bongsu.checks import Severity, codes
 from bongsu.checks import explain as page_of
+from bongsu.cli.helper import write_pages
 from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, JsonOption, fail, line, out, print_json
 from bongsu.cli.output import text as write
 from bongsu.cli.source import (
@@ -96,6 +97,13 @@ def render(
         typer.Option("-o", "--output", help="Write bundles DIR/NODE/ (files, plan, manifest)."),
     ] = None,
     node: Annotated[str | None, typer.Option(help="Only this node.")] = None,
+    helper: Annotated[
+        bool,
+        typer.Option(
+            "--helper",
+            help="Instead, a page for each VPN: what to do on both sides (DIR/VPN.md, .html).",
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write every node's native configuration: to the terminal, or as bundles with -o."""
@@ -105,6 +113,9 @@ def render(
     source = load_sound(file)
     if node is not None and node not in source.plans:
         fail(f"no node {node} in {file}", "nodes: " + ", ".join(source.plans), EXIT_USAGE)
+    if helper:
+        write_pages(source, file, node, output, as_json=as_json)
+        return
     plans = {name: plan for name, plan in source.plans.items() if node in (None, name)}
     if output is not None:
         for name, plan in plans.items():

@@ -78,7 +78,7 @@ class Console:
     def word(self, algorithm: str | None, *, esp: bool = False) -> str:
         """The console's word for an algorithm; None is what an AEAD cipher needs no hash for."""
         if algorithm is None:
-            return "none"
+            return "none (the cipher needs none)"
         if esp and algorithm in self.esp_words:
             return self.esp_words[algorithm]
         return self.words.get(algorithm, algorithm)
