@@ -7,9 +7,13 @@ folder of their own. The guest's root forgets what is written to it: here they a
 import shutil
 from pathlib import Path
 
+from bongsu.system.run import run
+
 UNPACKED = Path("/var/lib/bongsu/debian/libreswan/root")
 PROGRAMS = Path("/usr/libexec/ipsec")
 FRONT = Path("/usr/sbin/ipsec")
+KEYS = Path("/var/lib/ipsec/nss")
+"""Its NSS database: without one it does not start, though it holds no pre-shared key."""
 
 
 def lay_over() -> None:
@@ -26,3 +30,6 @@ def lay_over() -> None:
     for name in ("ipsec.conf", "ipsec.secrets"):
         shutil.copyfile(UNPACKED / "etc" / name, Path("/etc") / name)
     shutil.copytree(UNPACKED / "etc/ipsec.d", "/etc/ipsec.d", dirs_exist_ok=True)
+    # What the package's own script does after unpacking.
+    KEYS.mkdir(mode=0o700, parents=True)
+    run(["certutil", "-N", "-d", f"sql:{KEYS}", "--empty-password"])
