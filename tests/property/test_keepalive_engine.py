@@ -24,7 +24,7 @@ happening = st.one_of(
     st.tuples(st.just("due"), st.integers(1, 8)),
     st.tuples(st.just("due"), st.integers(1, 3)),
     st.tuples(st.just("wait"), st.integers(0, 300_000_000)),
-    # by halves of the interval: a whole one is where the next deadline is another
+    # by halves of the interval: from one on the next deadline is another
     st.tuples(st.just("late"), st.integers(0, 4)),
     # of the latest request, or of one that many before it
     st.tuples(st.just("reply"), st.one_of(st.just(0), st.integers(0, 40))),

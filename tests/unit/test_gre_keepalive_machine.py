@@ -201,6 +201,17 @@ def test_small_lateness_does_not_drift() -> None:
     assert machine.tick(NS + NS // 3)[-1] == Wake(2 * NS)
 
 
+@pytest.mark.parametrize(
+    ("late", "next_due"), [(4_999_999, 20), (5_000_000, 25), (9_500_000, 29.5)]
+)
+def test_an_answer_to_a_late_request_has_half_an_interval(late: int, next_due: float) -> None:
+    """With one retry, it would be missed by a deadline that comes before it can be there."""
+    machine = KeepaliveMachine(Config(milliseconds=10, retries=1), 0)
+    machine.tick(0)
+    machine.reply(1)
+    assert machine.tick(10_000_000 + late) == [Send(1), Wake(round(next_due * 1e6))]
+
+
 def test_it_can_begin_down() -> None:
     machine = KeepaliveMachine(Config(1, 3), 0, line=Line.DOWN)
     assert machine.tick(0) == [Send(1), Wake(NS)]

@@ -181,10 +181,11 @@ class KeepaliveMachine:
         if transition.sends:
             self.counter += 1
             actions.append(Send(self.counter))
-            # After a stall the missed deadlines are dropped: a burst would count as silence.
+            # After a stall the missed deadlines are dropped: a burst would count as silence, and so
+            # would a deadline that left an answer no time to come.
             late = now - self.deadline
             interval = self.config.interval_ns
-            self.deadline = (now if late >= interval else self.deadline) + interval
+            self.deadline = (now if 2 * late >= interval else self.deadline) + interval
         return actions
 
     def _advance(self, now: int) -> None:

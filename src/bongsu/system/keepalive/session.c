@@ -266,8 +266,11 @@ static void tick(struct ka_machine *machine, uint64_t now, struct ka_action *out
 		}
 	}
 	request(machine, slot, now, out, count);
-	/* after a stall the missed deadlines are dropped: a burst would count as silence */
-	due->at = (now - due->at >= interval ? now : due->at) + interval;
+	/*
+	 * After a stall the missed deadlines are dropped: a burst would count as silence, and so would
+	 * a deadline that left an answer no time to come.
+	 */
+	due->at = (2 * (now - due->at) >= interval ? now : due->at) + interval;
 	sink(machine, 0);
 }
 
