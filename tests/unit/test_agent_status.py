@@ -1,14 +1,11 @@
 """What an agent says of a tunnel: the line is up if keepalives and recursive routing both let it be."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from bongsu.agent.status import Status
-from bongsu.system.gre.base import GreError
 from tests.unit.test_agent_keepalive import plan
 
 
@@ -23,23 +20,12 @@ class Backend:
     def held(self) -> set[str]:
         return self.names
 
-    def counters(self) -> dict[str, Any]:
-        raise GreError("no counters here")
-
 
 def tunnel(backend: Backend | None, line: str | None) -> dict[str, Any]:
     keepalive = {"line_protocol": line} if line else None
-    shell = SimpleNamespace(status=lambda _: keepalive, refused=dict)
-    bundle = SimpleNamespace(digest="", plan=SimpleNamespace(
-        node="a", network="n", role=SimpleNamespace(value="router"), digest=str, tunnels=[plan()],
-    ))  # fmt: skip
-    supervisor = SimpleNamespace(running=False, status=dict)
-    with ThreadPoolExecutor(1) as worker:
-        parts: Any = (SimpleNamespace(bundle=bundle), None, supervisor, shell)
-        status = Status(*parts, worker)
-        status.backend = backend  # type: ignore[assignment]
-        (found,) = asyncio.run(status.full())["tunnels"]
-    return dict(found)
+    status: Any = Status.__new__(Status)
+    status.backend, status._keepalive = backend, SimpleNamespace(status=lambda _: keepalive)
+    return dict(status._tunnel(plan(), {}, status._read_held(), []))
 
 
 @pytest.mark.parametrize(
