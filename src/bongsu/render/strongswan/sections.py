@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TypeAlias, Union
 
+from bongsu.render.secret import marked
+
 Settings: TypeAlias = Mapping[str, Union[str, int, "Settings", None]]
 """What is None is left out: a default that is written is a change that somebody has to think about."""
 
@@ -33,7 +35,8 @@ def document(header: list[str], settings: Settings) -> str:
 
 
 def _value(text: str) -> str:
-    if _PLAIN.fullmatch(text):
+    # What takes a marker's place may hold signs of the language.
+    if _PLAIN.fullmatch(text) and not marked(text):
         return text
     # No escapes are needed: bongsu.render.text admits neither quotes nor backslashes.
     if '"' in text or "\\" in text or "\n" in text:
