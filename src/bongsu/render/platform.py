@@ -26,7 +26,6 @@ RENDERERS: dict[Platform, tuple[Renderer, ...]] = {
         bird.render,
         frr.render,
         strongswan.render,
-        strongswan.render_keys,
         libreswan.render,
         libipsec.render,
         firewalld.render,

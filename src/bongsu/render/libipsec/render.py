@@ -1,7 +1,8 @@
 """Renders what the agent needs where the kernel has no ESP: a charon of its own for each tunnel.
 
     /etc/bongsu/libipsec/TUNNEL.strongswan.conf    STRONGSWAN_CONF of daemon and swanctl
-    /etc/bongsu/libipsec/TUNNEL.swanctl.conf       connection, and the key as a marker
+    /etc/bongsu/libipsec/TUNNEL.swanctl.conf       connection, and the pre-shared key as a marker
+    /etc/bongsu/libipsec/private/bongsu-VPN.pem    private keys, as markers
 
 kernel-libipsec (a plugin of strongSwan's charon) encrypts in the daemon and speaks to the kernel by
 a TUN device. It chooses an SA by its traffic selectors alone, so a daemon can hold one tunnel only;
@@ -11,7 +12,7 @@ node with VPN tunnels, whatever its kernel: which way is taken, the agent finds 
 
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import VpnTunnelPlan
-from bongsu.render.strongswan.connection import connection, secret
+from bongsu.render.strongswan.connection import connection, key_files, secret
 from bongsu.render.strongswan.sections import Settings, document
 from bongsu.render.strongswan.settings import charon_settings, log_settings
 from bongsu.render.text import interface
@@ -27,6 +28,9 @@ PLUGINS = (
     "kernel-libipsec kernel-netlink socket-default vici hmac kdf gcm"
 )
 """kernel-libipsec before kernel-netlink: the first that can do ESP does it."""
+
+READING = "random openssl pem pkcs1 pkcs8 x509 pubkey"
+"""Plugins by which swanctl reads keys and certificates."""
 
 
 def ports(plan: NodePlan) -> dict[str, tuple[int, int]]:
@@ -45,7 +49,7 @@ def vici(tunnel: str) -> str:
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{path: text}`, two files for each VPN tunnel."""
     of_tunnel = ports(plan)
-    files = {}
+    files = key_files(plan.vpns, DIRECTORY, header)
     for tunnel in plan.vpns:
         base = f"{DIRECTORY}/{interface(tunnel.name)}"
         files[f"{base}.strongswan.conf"] = document(
@@ -69,7 +73,8 @@ def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int) -> Settings:
                 "kernel-libipsec": {"allow_peer_ts": "yes"},
             },
         },
-        "swanctl": {"socket": vici(tunnel.name)},
+        # Without the list swanctl tries every plugin there is, and complains of each it has not.
+        "swanctl": {"load": READING, "socket": vici(tunnel.name)},
     }
 
 

@@ -9,6 +9,7 @@ agent puts them. Never contains a secret: see bongsu.render.secret.
 
 from bongsu.model.base import Address
 from bongsu.model.vpn import Binding, IpsecDaemon
+from bongsu.plan.libreswan import common_group, refusals
 from bongsu.plan.node import NodePlan
 from bongsu.plan.selectors import Child, children
 from bongsu.plan.vpn import VpnTunnelPlan
@@ -24,6 +25,9 @@ SECRETS = "/etc/ipsec.d/bongsu.secrets"
 AUTO = {"initiate": "start", "respond": "add", "on-demand": "ondemand"}
 ACTIONS = {"restart": "restart", "clear": "clear", "hold": "hold"}
 
+LONG_S = 1800
+"""Keys are renewed up to 18 minutes before their end, so those of a shorter life at once, and again."""
+
 Options = dict[str, str]
 
 
@@ -31,10 +35,15 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{path: text}`; nothing for a node without VPN tunnels, or with another IKE daemon."""
     if not plan.vpns or plan.ipsec is not IpsecDaemon.LIBRESWAN:
         return {}
+    if reasons := [str(item) for item in refusals(plan)]:
+        raise RenderError(f"{plan.node} runs Libreswan: " + "; ".join(reasons))
     lines = [f"# {line}" for line in header]
     if setup := _setup(plan):
         lines += ["", "config setup", *_said(setup)]
     for tunnel in plan.vpns:
+        if left_out := common_group(tunnel.esp_proposals)[1]:
+            lines += ["", "# Libreswan has one group for all that it proposes for ESP. Left out:"]
+            lines += [f"#   {proposal}" for proposal in left_out]
         for child in _children(tunnel):
             lines += ["", f"conn {child.name}", *_said(connection(plan, tunnel, child))]
     keys = [line for line in dict.fromkeys(_secret(tunnel) for tunnel in plan.vpns) if line]
@@ -61,15 +70,17 @@ def connection(plan: NodePlan, tunnel: VpnTunnelPlan, child: Child) -> Options:
         "auto": AUTO[tunnel.start],
         **_binding(plan, tunnel),
         "ikev2": "yes" if version2 else "no",
-        "ike": ike(tunnel.ike_proposals, tunnel.ike_version),
-        "phase2alg": esp(tunnel.esp_proposals, tunnel.ike_version),
+        "ike": ike(tunnel.ike_proposals),
+        "phase2alg": esp(common_group(tunnel.esp_proposals)[0]),
     }
-    if not forward_secrecy(tunnel.esp_proposals):
+    if not forward_secrecy(tunnel.esp_proposals[:1]):
         options["pfs"] = "no"
     if tunnel.encapsulation:
         options["encapsulation"] = "yes"
     options["ikelifetime"] = f"{tunnel.ike_lifetime_s}s"
     options["salifetime"] = f"{tunnel.esp_lifetime_s}s"
+    if (shorter := min(tunnel.ike_lifetime_s, tunnel.esp_lifetime_s)) < LONG_S:
+        options["rekeymargin"] = f"{shorter // 10}s"
     return options | _dpd(tunnel, version2=version2)
 
 
@@ -110,11 +121,6 @@ def _binding(plan: NodePlan, tunnel: VpnTunnelPlan) -> Options:
         if tunnel.inside is not None:
             options["leftvti"] = text.address(tunnel.inside)
         return options
-    if name != f"ipsec{mark}":
-        raise RenderError(
-            f"{name}: Libreswan calls an XFRM interface ipsecN, N being its if_id: name the tunnel"
-            f" ipsec{mark}, or give it another mark; or use `binding: vti`, or strongSwan"
-        )
     # Selectors of several tunnels are the same, 0.0.0.0/0: the interface tells them apart. Without
     # the next hop, Libreswan would look for a way to the far end inside its own tunnel.
     options = {"ipsec-interface": mark, "overlapip": "yes"}

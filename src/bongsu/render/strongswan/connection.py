@@ -20,9 +20,6 @@ REKEY_AT = 0.9
 START = {"initiate": "start", "respond": None, "on-demand": "trap"}
 LOST = {"restart": "restart", "clear": None, "hold": "trap"}
 
-PRIVATE = "/etc/swanctl/private"
-"""Where swanctl looks for private keys."""
-
 
 def connection(
     tunnel: VpnTunnelPlan,
@@ -89,9 +86,19 @@ def secret(tunnel: VpnTunnelPlan) -> Settings | None:
     }
 
 
-def key_file(vpn: str) -> str:
-    """Path of the file that holds the private key of a connection's certificate."""
-    return f"{PRIVATE}/bongsu-{text.name(vpn)}.pem"
+def key_files(tunnels: list[VpnTunnelPlan], directory: str, header: list[str]) -> dict[str, str]:
+    """The private keys of certificates, `{path: text}`: a marker for each connection's.
+
+    swanctl(8) looks for keys in `private` beside the file that it loads, and nowhere else.
+    """
+    lines = [f"# {line}" for line in header]
+    return {
+        f"{directory}/private/bongsu-{text.name(tunnel.vpn)}.pem": "\n".join(
+            [*lines, marker(tunnel.certificate.key), ""]
+        )
+        for tunnel in tunnels
+        if tunnel.certificate is not None
+    }
 
 
 def repeated_identities(tunnels: list[VpnTunnelPlan]) -> Callable[[VpnTunnelPlan], bool]:

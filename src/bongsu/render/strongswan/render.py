@@ -10,14 +10,14 @@ Never contains a secret: see bongsu.render.secret.
 
 from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.node import NodePlan
-from bongsu.render.secret import marker
-from bongsu.render.strongswan.connection import connection, key_file, repeated_identities, secret
+from bongsu.render.strongswan.connection import connection, key_files, repeated_identities, secret
 from bongsu.render.strongswan.sections import document
 from bongsu.render.strongswan.settings import charon_settings, log_settings
 from bongsu.render.text import interface
 
-CONNECTIONS = "/etc/swanctl/conf.d/bongsu.conf"
-SECRETS = "/etc/swanctl/conf.d/bongsu-secrets.conf"
+DIRECTORY = "/etc/swanctl"
+CONNECTIONS = f"{DIRECTORY}/conf.d/bongsu.conf"
+SECRETS = f"{DIRECTORY}/conf.d/bongsu-secrets.conf"
 SETTINGS = "/etc/strongswan.d/bongsu.conf"
 
 
@@ -36,14 +36,5 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         CONNECTIONS: document(header, {"connections": connections}),
         SECRETS: document(header, {"secrets": secrets}),
         SETTINGS: document(header, settings),
-    }
-
-
-def render_keys(plan: NodePlan, header: list[str]) -> dict[str, str]:
-    """Private keys of certificates, whichever IKE daemon will use them: a marker for each."""
-    lines = [f"# {line}" for line in header]
-    return {
-        key_file(tunnel.vpn): "\n".join([*lines, marker(tunnel.certificate.key)]) + "\n"
-        for tunnel in plan.vpns
-        if tunnel.certificate is not None
+        **key_files(plan.vpns, DIRECTORY, header),
     }
