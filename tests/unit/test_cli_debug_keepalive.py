@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from bongsu.cli.debug import keepalive as command
 from bongsu.cli.debug.keepalive_lines import clock, interface, line
 from bongsu.cli.main import app
+from bongsu.system.agent_client import AgentError
 from tests.unit.keepalive_status import FakeAgent, tunnel
 
 
@@ -131,3 +132,42 @@ def test_several_nodes_in_the_order_of_time(monkeypatch: pytest.MonkeyPatch) -> 
         "b: 01:19:02.019",
         "a: 01:19:03.019",
     ]
+
+
+class Dying(FakeAgent):
+    """Answers as often as it has answers, and then no more."""
+
+    def call(self, request: str, **arguments: Any) -> Any:
+        if request != "status" and not self.answers:
+            raise AgentError("unreachable", "no agent answers on a socket")
+        return super().call(request, **arguments)
+
+
+class Dead(FakeAgent):
+    def call(self, request: str, **arguments: Any) -> Any:
+        raise AgentError("unreachable", "no agent answers on a socket")
+
+
+def test_a_node_that_is_silent_does_not_hide_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever debugs keepalives has perhaps just killed one."""
+    dying = Dying(tunnel(), node="b")
+    dying.answers = [[], [record(1)]]
+    agents = {"a": agent([], [record(1)], [record(2)], [record(3)]), "b": dying, "c": Dead()}
+    code, lines, told = run(monkeypatch, agents, "--count", "4")
+    assert code == 0
+    assert [text[:15] for text in lines] == [
+        f"{node}: 01:19:0{second}.019" for node, second in (("a", 1), ("b", 1), ("a", 2), ("a", 3))
+    ]
+    assert [text for text in told.splitlines() if "no agent" in text] == [
+        "c: no agent answers on a socket",
+        "b: no agent answers on a socket",
+    ]
+
+
+@pytest.mark.parametrize("agents", [{"": Dead()}, {"a": Dead(), "b": Dead()}])
+def test_where_nobody_answers_it_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, agents: dict[str, FakeAgent]
+) -> None:
+    monkeypatch.setattr(command, "find_agents", lambda *_: agents)
+    done = CliRunner().invoke(app, ["debug", "keepalive"])
+    assert isinstance(done.exception, AgentError)

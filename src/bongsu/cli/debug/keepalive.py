@@ -5,8 +5,9 @@ costs nothing for longer than that.
 """
 
 import time
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from itertools import chain
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -14,7 +15,9 @@ from bongsu.cli.agent import STATE
 from bongsu.cli.agents import LabOption, NodeOption, StateOption, find_agents
 from bongsu.cli.debug.keepalive_lines import line as told
 from bongsu.cli.output import EXIT_USAGE, err, fail, line
-from bongsu.system.agent_client import AgentClient
+from bongsu.system.agent_client import AgentClient, AgentError
+
+_T = TypeVar("_T")
 
 LEASE_S = 5
 POLL_S = 0.2
@@ -33,19 +36,18 @@ def keepalive(
 ) -> None:
     """Print keepalives as they are sent and answered, and what the line protocol makes of them."""
     agents = find_agents(lab, node, state)
-    names = _sending(agents)
+    feeds = [Feed(name if len(agents) > 1 else "", agent) for name, agent in agents.items()]
+    names = list(dict.fromkeys(chain.from_iterable(_each(feeds, Feed.sending))))
     if tunnel is not None and tunnel.lower() not in names:
         known = ", ".join(names) or "none"
         fail(f"no tunnel {tunnel} sends keepalives here", f"there are: {known}", EXIT_USAGE)
-    feeds = [Feed(name if len(agents) > 1 else "", agent) for name, agent in agents.items()]
-    for feed in feeds:
-        feed.skip()
+    _each(feeds, Feed.skip)
     err.print("Tunnel keepalive debugging is on", markup=False)
     deadline = None if seconds is None else time.monotonic() + seconds
     left = count
     try:
         while left is None or left > 0:
-            fresh = [item for feed in feeds for item in feed.read()]
+            fresh = list(chain.from_iterable(_each(feeds, Feed.read)))
             shown = [
                 f"{prefix}{told(record)}"
                 if "missed" not in record
@@ -69,9 +71,14 @@ class Feed:
     """One agent's records, each told once. `prefix` names the node where there are several."""
 
     def __init__(self, node: str, agent: AgentClient) -> None:
-        self._prefix = f"{node}: " if node else ""
+        self.prefix = f"{node}: " if node else ""
         self._agent = agent
         self._since = 0
+
+    def sending(self) -> list[str]:
+        """Names of the tunnels that send keepalives."""
+        tunnels = self._agent.call("status")["tunnels"]
+        return [tunnel["name"] for tunnel in tunnels if tunnel["keepalive"] is not None]
 
     def skip(self) -> None:
         """Take the lease, and leave out what an earlier one has recorded."""
@@ -85,9 +92,9 @@ class Feed:
             missed = record["sequence"] - self._since - 1
             if missed > 0 and self._since > 0:
                 gap = {"missed": missed, "monotonic_ns": record["monotonic_ns"]}
-                found.append((self._prefix, gap))
+                found.append((self.prefix, gap))
             self._since = record["sequence"]
-            found.append((self._prefix, record))
+            found.append((self.prefix, record))
         return found
 
     def _call(self) -> list[dict[str, Any]]:
@@ -96,14 +103,18 @@ class Feed:
         return lines
 
 
-def _sending(agents: Mapping[str, AgentClient]) -> list[str]:
-    names = (
-        tunnel["name"]
-        for agent in agents.values()
-        for tunnel in agent.call("status")["tunnels"]
-        if tunnel["keepalive"] is not None
-    )
-    return list(dict.fromkeys(names))
+def _each(feeds: list[Feed], ask: Callable[[Feed], _T]) -> list[_T]:
+    """What each answers. Who does not is told and left out from now on; AgentError if nobody is left."""
+    answers = []
+    for feed in list(feeds):
+        try:
+            answers.append(ask(feed))
+        except AgentError as error:
+            feeds.remove(feed)
+            if not feeds:
+                raise
+            err.print(f"{feed.prefix}{error}", markup=False)
+    return answers
 
 
 def _missed(record: dict[str, Any]) -> str:
