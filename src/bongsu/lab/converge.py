@@ -23,6 +23,7 @@ def unsettled(lab: Lab) -> Iterator[str]:
     """What is still missing, in an operator's words; nothing once the lab has settled."""
     yield from _sessions_missing(lab)
     yield from _tunnels_missing(lab)
+    yield from _vpns_missing(lab)
     yield from _routes_missing(lab)
 
 
@@ -99,3 +100,24 @@ def _tunnels_missing(lab: Lab) -> Iterator[str]:
 def _bfd_up(state: dict[str, Any]) -> bool:
     sessions = state.get("bfd", [])
     return bool(sessions) and all(session["state"] == "Up" for session in sessions)
+
+
+def _vpns_missing(lab: Lab) -> Iterator[str]:
+    """IPsec tunnels that do not carry at either end, and clouds that have announced nothing yet."""
+    for node, plan in lab.plans.items():
+        if not plan.vpns:
+            continue
+        try:
+            tunnels = {each["name"]: each for each in lab.agent(node).call("vpn")["tunnels"]}
+            told = lab.agent(node).call("bgp")["neighbors"] if plan.cloud_peers else []
+        except AgentError as error:
+            yield f"{node}: {error}"
+            continue
+        for tunnel in plan.vpns:
+            state = tunnels.get(tunnel.name, {})
+            if state.get("state") != "up":
+                yield f"{node}: {tunnel.name} is {state.get('state')}: {state.get('cause')}"
+        silent = {neighbor["address"] for neighbor in told if not neighbor["received"]}
+        for peer in plan.cloud_peers:
+            if node in lab.network.nodes and str(peer.address) in silent:
+                yield f"{node}: nothing received from {peer.name} ({peer.address})"
