@@ -24,7 +24,7 @@ pytestmark = pytest.mark.root
 class Refusing:
     """A GRE backend whose every call the kernel refuses, until it is told to stop that."""
 
-    name = "refusing"
+    name = unit = "refusing"
 
     def __init__(self) -> None:
         self.broken = True

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.root
 class Sleeper:
     """A daemon that answers when the test says so; it remembers all that it ever started."""
 
-    name = "sleeper"
+    name = unit = "sleeper"
 
     def __init__(self, *, up: bool = True) -> None:
         self.up = up

@@ -94,7 +94,7 @@ def test_rules_of_ours_come_and_go_and_others_stay() -> None:
 class Mayfly:
     """A daemon that ends as told, at once or after it has answered."""
 
-    name = "mayfly"
+    name = unit = "mayfly"
 
     def __init__(self, script: str, *, up: bool) -> None:
         self.script, self.up, self.starts = script, up, 0

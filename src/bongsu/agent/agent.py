@@ -1,9 +1,10 @@
 """The agent of one node: a bundle applied, daemons supervised, tunnels watched, questions answered.
 
-It is the same program on a cloud VM and in the lab. When it ends by SIGTERM it stops BIRD first, so
-that announcements are withdrawn before anything else changes, and leaves tunnels and filters as
-they are: the next agent finds them and no packet notices. With `purge` it takes them away too.
-When it is killed, BIRD goes on, and the next agent adopts it. At SIGHUP it reads its bundle again.
+It is the same program on a cloud VM and in the lab. When it ends by SIGTERM it stops the routing daemons
+first, so that announcements are withdrawn before anything else changes, then the IKE daemons, and leaves
+tunnels and filters as they are: the next agent finds them and no packet notices. With `purge` it takes
+them away too. When it is killed, its daemons go on, and the next agent adopts them. At SIGHUP it reads
+its bundle again.
 
 Nothing that fails while it runs ends it: a failure becomes an event, and the next turn tries again.
 """
@@ -30,22 +31,29 @@ from bongsu.agent.keepalive import KeepaliveShell
 from bongsu.agent.keepalive_debug import KeepaliveDebug
 from bongsu.agent.netlog import NetLog
 from bongsu.agent.recursion import RecursionGuard
+from bongsu.agent.services.node import NodeServices
 from bongsu.agent.sessions import SessionWatch
 from bongsu.agent.status import Status
-from bongsu.agent.supervisor import Supervisor
+from bongsu.agent.vpn.status import VpnStatus
+from bongsu.agent.vpn.watch import VpnWatch
 from bongsu.system import files
 from bongsu.system.agent_client import SOCKET_NAME
-from bongsu.system.daemons.bird import Bird
 from bongsu.system.gre.base import GreBackend
 
 READY_NAME = "ready"
 STATE_NAMES = (
-    SOCKET_NAME, READY_NAME, "agent.log", "agent.log.1", "bird.log", "bird.log.1", "bird.json",
-    "nftables.json", "agent.lock",
+    SOCKET_NAME, READY_NAME, "agent.log", "agent.log.1", "nftables.json", "redirects",
+    "frr-loaded.conf", "pluto-loaded.conf",
 )  # fmt: skip
-"""Everything that is ever made in the state directory, the lock last."""
+STATE_PATTERNS = tuple(
+    f"{daemon}{end}"
+    for daemon in ("bird", "zebra", "staticd", "bgpd", "bfdd", "charon", "charon-*", "pluto")
+    for end in (".log", ".log.1", ".json")
+)
+"""Everything that is ever made in the state directory, but for the lock, which goes last."""
+LOCK_NAME = "agent.lock"
 REFRESH_S = 1.0
-"""How often the tunnels' interfaces follow the path MTU, and BIRD's sessions are looked at."""
+"""How often the tunnels' interfaces follow the path MTU, and IPsec and BGP sessions are looked at."""
 
 
 class AgentBusyError(Exception):
@@ -72,23 +80,22 @@ class Agent:
         self._options = options
         state_dir = options.state_dir
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._lock = _lock(state_dir / "agent.lock")
+        self._lock = _lock(state_dir / LOCK_NAME)
         self.events = EventLog(state_dir / "agent.log", options.log_stream)
         # One thread: two netlink changes never run side by side, whoever asks for them.
         self._worker = ThreadPoolExecutor(1, "system")
         self._choose = choose
         self._backend: GreBackend | None = None
-        self._bird = Bird()
-        self._supervisor = Supervisor(self._bird, state_dir, self.events)
+        self._services = NodeServices(state_dir, self.events, self._worker)
         self._keepalive = KeepaliveShell(self.events, self._set_line)
         self._debug = KeepaliveDebug(self._keepalive)
+        self._vpn = VpnWatch(self.events, self._services, self._worker, self._failed)
         self._applier = Applier(
-            state_dir, self.events, self._worker, self._chosen, self._bird, self._supervisor,
-            self._keepalive,
+            state_dir, self.events, self._worker, self._chosen, self._services, self._keepalive,
+            self._vpn,
         )  # fmt: skip
-        self._status = Status(
-            self._applier, self._bird, self._supervisor, self._keepalive, self._worker
-        )
+        self._status = Status(self._applier, self._services, self._keepalive, self._worker)
+        self._vpn_status = VpnStatus(self._applier, self._services, self._vpn)
         self._watch = SessionWatch(self.events)
         self._recursion = RecursionGuard(self.events)
         self._netlog = NetLog(self.events)
@@ -105,6 +112,8 @@ class Agent:
                 "counters": self._ask_counters,
                 "events": self._ask_events,
                 "keepalive_debug": self._debug.ask,
+                "vpn": self._vpn_status.ask_vpn,
+                "bgp": self._vpn_status.ask_bgp,
                 "apply": self._ask_apply,
                 "stop": self._ask_stop,
             },
@@ -136,7 +145,8 @@ class Agent:
             self.events.add("agent", "", "stopping", purge=self._purge)
             # An apply that is under way ends first, or it would build what is being taken away.
             async with self._applying:
-                await self._supervisor.stop()
+                self._vpn.close()
+                await self._services.stop()
                 if self._purge:
                     self._keepalive.close()
                     await self._applier.purge()
@@ -144,7 +154,8 @@ class Agent:
             self._netlog.close()
             self._debug.close()
             self._keepalive.close()
-            self._supervisor.detach()
+            self._vpn.close()
+            self._services.detach()
             self._control.close()
             files.remove(ready)
             self._worker.shutdown()
@@ -155,8 +166,8 @@ class Agent:
 
     def _end(self) -> None:
         self._stopping = True
-        # From here on no apply and no restart brings a BIRD up that nobody would stop.
-        self._supervisor.close()
+        # From here on no apply and no restart brings a daemon up that nobody would stop.
+        self._services.close()
         self._wake.set()
 
     def _hang_up(self) -> None:
@@ -174,8 +185,10 @@ class Agent:
             if self._hung_up:
                 self._hung_up = False
                 await self._apply_again()
-            elif self._backend is not None and not self._applying.locked():
-                await self._look(self._backend)
+            elif not self._applying.locked():
+                await self._look_at_vpns()
+                if self._backend is not None:
+                    await self._look(self._backend)
 
     async def _apply_again(self) -> None:
         self.events.add("agent", "", "SIGHUP: the bundle is read again")
@@ -185,6 +198,13 @@ class Agent:
             self.events.add("agent", "", f"goes on as it was: {error}", level="error")
         except Exception as error:
             self._failed("apply", error)
+
+    async def _look_at_vpns(self) -> None:
+        try:
+            await self._vpn.look()
+            self._failing.pop("vpns", None)
+        except Exception as error:
+            self._failed("vpns", error)
 
     async def _look(self, backend: GreBackend) -> None:
         """Sessions, lines that could not be set, the path MTU. Whatever fails, the agent goes on."""
@@ -225,6 +245,10 @@ class Agent:
         directory = self._options.state_dir
         for name in STATE_NAMES:
             files.remove(directory / name)
+        for pattern in STATE_PATTERNS:
+            for path in directory.glob(pattern):
+                files.remove(path)
+        files.remove(directory / LOCK_NAME)
         with contextlib.suppress(OSError):
             directory.rmdir()
 
@@ -236,7 +260,8 @@ class Agent:
             report = await self._applier.apply(directory)
             if (bundle := self._applier.bundle) is not None:
                 names = [each.name for each in bundle.plan.interfaces]
-                self._netlog.follow(names + [each.name for each in bundle.plan.tunnels])
+                names += [each.name for each in bundle.plan.tunnels]
+                self._netlog.follow(names + [each.name for each in bundle.plan.vpns])
         took = round((time.monotonic() - began) * 1000, 1)
         self.events.add(
             "applied", report.plan, f"{len(report.changes)} changes", bundle=report.bundle,

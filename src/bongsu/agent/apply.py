@@ -1,11 +1,11 @@
 """A bundle -> this machine, step by step; every step compares first and changes only what differs.
 
 Everything that can be refused is refused before anything is touched: hashes, secrets, platform, and
-the daemons' own parsers on the very text that will be loaded. Then, in this order: files; nftables
-(before forwarding, so that it never stands open); sysctl; tunnels with their addresses; rules; BIRD;
-keepalives; and last what the plan no longer names. A step that fails later leaves what was done,
-says so, and may be repeated. What stood there before is recorded before it is changed (see owned),
-and `purge` puts it back.
+the daemons' own parsers on the very text that will be loaded. Then, in this order: files, secrets in
+place of their markers; nftables (before forwarding, so that it never stands open); sysctl; tunnels with
+their addresses; IPsec; rules; the routing daemons; keepalives; and last what the plan no longer names.
+A step that fails later leaves what was done, says so, and may be repeated. What stood there before is
+recorded before it is changed (see owned), and `purge` puts it back.
 
 The machine's own uplink and LAN addresses are never touched, and `netplan apply` is never run: live
 tunnels are the agent's. The netplan file is written only for the `kernel` backend, for boots without
@@ -29,16 +29,27 @@ from pyroute2.netlink.exceptions import NetlinkError
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell, keepalive_ends
 from bongsu.agent.owned import KEPT_SUFFIX, Owned
-from bongsu.agent.secrets import SecretError, Secrets
-from bongsu.agent.supervisor import NotReadyError, Supervisor
+from bongsu.agent.secrets import SecretError, Secrets, usable_marked
+from bongsu.agent.services.node import NodeServices
+from bongsu.agent.services.service import Request
+from bongsu.agent.supervisor import NotReadyError
+from bongsu.agent.vpn.watch import VpnWatch
 from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
 from bongsu.render.bird import secret_constants
 from bongsu.render.bundle import Bundle, BundleError
+from bongsu.render.firewalld.render import PATH as FIREWALLD_PATH
+from bongsu.render.secret import marked
 from bongsu.system import files, nft, rules, sysctl
-from bongsu.system.daemons.bird import CONFIG, SECRETS, USER, Bird
+from bongsu.system.daemons.bird import SECRETS, USER
 from bongsu.system.daemons.birdctl import BirdError
+from bongsu.system.daemons.frr import DIRECTORY as FRR_DIRECTORY
+from bongsu.system.daemons.frr import USER as FRR_USER
+from bongsu.system.daemons.frr_vty import VtyError
+from bongsu.system.daemons.vici import ViciError
 from bongsu.system.gre.base import GreBackend, GreError
+from bongsu.system.ipsec.interfaces import InterfaceError
+from bongsu.system.netns import NetnsError
 from bongsu.system.run import RunError, run
 
 NFT_FILE = Path("/etc/nftables.d/60-bongsu.nft")
@@ -46,8 +57,9 @@ SYSCTL_FILE = Path("/etc/sysctl.d/60-bongsu.conf")
 NETPLAN_FILE = Path("/etc/netplan/60-bongsu.yaml")
 APPLIED_FILE = Path("/etc/bongsu/applied.json")
 """Manifest of the bundle in force: it outlives a reboot, so that stale files are known."""
-KNOWN_FILES = {CONFIG, NFT_FILE, SYSCTL_FILE, NETPLAN_FILE}
-"""A bundle may write these and nothing else."""
+FIREWALLD_FILE = Path(FIREWALLD_PATH)
+KNOWN_FILES = {NFT_FILE, SYSCTL_FILE, NETPLAN_FILE, FIREWALLD_FILE}
+"""A bundle may write these, those of a service, and nothing else."""
 OWNED_FILE = Path("/etc/bongsu/owned.json")
 
 BUNDLE_BYTES, BUNDLE_FILES = 64 * 1024 * 1024, 1000
@@ -83,17 +95,17 @@ class Applier:
         events: EventLog,
         worker: ThreadPoolExecutor,
         backend: Callable[[], GreBackend],
-        bird: Bird,
-        supervisor: Supervisor,
+        services: NodeServices,
         keepalive: KeepaliveShell,
+        vpn: VpnWatch,
     ) -> None:
         self._state_dir = state_dir
         self._events = events
         self._worker = worker
         self._backend = backend
-        self._bird = bird
-        self._supervisor = supervisor
+        self._services = services
         self._keepalive = keepalive
+        self._vpn = vpn
         self._secrets: Secrets | None = None
         self._report = Report()
         self._touched = False
@@ -106,30 +118,40 @@ class Applier:
         bundle = await self._step("verify", lambda: _load(directory))
         plan = bundle.plan
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
-        secrets = await self._step("secrets", lambda: Secrets(secret_constants(plan)))
+        secrets = await self._step("secrets", lambda: _secrets(plan))
         self._secrets = secrets
         backend = await self._step("backend", lambda: self._found_backend(plan))
         texts = {Path(path): text for path, text in bundle.files.items()}
         if backend is None or backend.name != "kernel" or shutil.which("netplan") is None:
             texts.pop(NETPLAN_FILE, None)
-        await self._step("check", lambda: self._check(plan, texts, secrets))
+        if shutil.which("firewall-cmd") is None:
+            texts.pop(FIREWALLD_FILE, None)
+        await self._step("ipsec", lambda: self._services.choose(plan))
+        texts = {path: text for path, text in texts.items() if self._services.used(path)}
+        filled = await self._step("markers", lambda: _filled(texts, secrets))
+        await self._step("check", lambda: self._check(plan, texts, filled, secrets))
         owned = await self._step("owned", lambda: Owned(OWNED_FILE))
 
         self._touched = True
-        await self._step("files", lambda: self._files(owned, bundle, texts, secrets))
+        await self._step("files", lambda: self._files(owned, bundle, filled, secrets))
         settings = sysctl.parse(texts.get(SYSCTL_FILE, ""))
         await self._step("nftables", lambda: self._nftables(texts.get(NFT_FILE)))
         # Those of a tunnel come and go with it.
-        tunnels = {tunnel.name for tunnel in plan.tunnels}
+        tunnels = {each.name for each in plan.tunnels} | {each.name for each in plan.vpns}
         lasting = [setting for setting in settings if setting.interface not in tunnels]
         machine = [setting for setting in settings if not setting.interface]
         kept = await self._step("filters", lambda: sysctl.spread(settings))
         await self._step("found", lambda: owned.claim_settings(sysctl.differing(kept + lasting)))
         await self._step("sysctl", lambda: self._sysctl(kept + machine))
         await self._step("tunnels", lambda: self._tunnels(backend, plan))
+        request = Request(plan, filled, self._change, lambda name: _settle(settings, name))
+        await self._async_step("vpns", self._services.ipsec.apply(request))
+        # Those that carry nothing yet are closed before there is anybody who routes.
+        await self._async_step("watch", self._vpn.follow(plan))
         await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
-        await self._async_step("bird", self._daemon(CONFIG in texts))
+        for service in self._services.routing:
+            await self._async_step(service.name, service.apply(request))
         await self._async_step("keepalive", self._watch(backend, plan))
         await self._step("stale", lambda: self._stale(backend, plan))
         await self._step("stale settings", lambda: self._settings_back(owned, settings))
@@ -142,7 +164,7 @@ class Applier:
     async def purge(self) -> None:
         """Take away all that is ours and put back what was before, whatever fails on the way.
 
-        BIRD must have been stopped. Raises ApplyError for the first step that failed, at the end.
+        The daemons must have been stopped. Raises ApplyError for the first step that failed, at the end.
         """
         self._report, self._touched = Report(), True
         failed: ApplyError | None = None
@@ -153,7 +175,7 @@ class Applier:
             ("purge tunnels", self._no_tunnels),
             ("purge files", self._files_back),
             ("purge nftables", nft.delete),
-            ("purge bird", self._bird.remove_run_files),
+            *((f"purge {each.name}", each.clean) for each in self._services.all),
         ):
             try:
                 await self._step(name, step)
@@ -172,11 +194,15 @@ class Applier:
                 raise
             return None
 
-    def _check(self, plan: NodePlan, texts: dict[Path, str], secrets: Secrets) -> None:
+    def _check(
+        self, plan: NodePlan, texts: dict[Path, str], filled: dict[Path, str], secrets: Secrets
+    ) -> None:
         if plan.platform is not Platform.LINUX:
             raise ValueError(f"{plan.node} is a {plan.platform.value} node, not this agent's")
-        if unknown := sorted(str(path) for path in set(texts) - KNOWN_FILES):
-            raise ValueError(f"the bundle writes files it has no business with: {unknown}")
+        unknown = {path for path in set(texts) - KNOWN_FILES if not self._services.owns(path)}
+        if unknown:
+            names = sorted(str(path) for path in unknown)
+            raise ValueError(f"the bundle writes files it has no business with: {names}")
         sysctl.parse(texts.get(SYSCTL_FILE, ""))
         if plan.tunnels and sysctl.own_addresses_taken():
             raise ValueError(
@@ -189,8 +215,9 @@ class Applier:
                 keepalive_ends(tunnel)
         with tempfile.TemporaryDirectory(prefix="check-", dir=self._state_dir) as directory:
             scratch = Path(directory)
-            if CONFIG in texts:
-                self._bird.check(texts[CONFIG], secrets.bird_text(), scratch)
+            self._services.bird.use_secrets(secrets.bird_text)
+            for service in self._services.all:
+                service.check(plan, filled, scratch)
             if NFT_FILE in texts:
                 (scratch / "bongsu.nft").write_text(texts[NFT_FILE])
                 nft.check(scratch / "bongsu.nft")
@@ -207,7 +234,8 @@ class Applier:
         for path in owned.claim([*sorted(wanted), APPLIED_FILE]):
             self._change(f"kept {path} of before as {path}{KEPT_SUFFIX}")
         for path, text in texts.items():
-            if files.write_atomic(path, text, bundle.mode(str(path))):
+            group = FRR_USER if path.parent == FRR_DIRECTORY else None
+            if files.write_atomic(path, text, _mode(bundle, path), group):
                 self._change(f"wrote {path}")
         if secret_text is not None and files.write_atomic(SECRETS, secret_text, 0o640, USER):
             self._change(f"wrote {SECRETS}")
@@ -280,24 +308,6 @@ class Applier:
         if added or removed:
             self._change(f"policy rules: {len(added)} added, {len(removed)} removed")
 
-    async def _daemon(self, wanted: bool) -> None:
-        if not wanted:
-            if await self._supervisor.stop():
-                self._change("stopped bird")
-            return
-        loaded = [_identity(CONFIG), _identity(SECRETS)]
-        what = await self._supervisor.ensure()
-        if what == "started":
-            self._change("started bird")
-        elif loaded != self._supervisor.loaded:
-            self._change(f"bird: {await asyncio.to_thread(self._reload)}")
-        if loaded != self._supervisor.loaded:
-            self._supervisor.remember(loaded)
-
-    def _reload(self) -> str:
-        with self._bird.connect() as control:
-            return control.configure()
-
     async def _watch(self, backend: GreBackend | None, plan: NodePlan) -> None:
         watched = [tunnel for tunnel in plan.tunnels if tunnel.keepalive is not None]
         if backend is None:
@@ -338,8 +348,8 @@ class Applier:
         try:
             result = await step
         except (
-            BundleError, SecretError, RunError, BirdError, GreError, NotReadyError, NetlinkError,
-            OSError, ValueError, KeyError,
+            BundleError, SecretError, RunError, BirdError, VtyError, ViciError, GreError,
+            InterfaceError, NetnsError, NotReadyError, NetlinkError, OSError, ValueError, KeyError,
         ) as error:  # fmt: skip
             text = str(error) or type(error).__name__
             text = self._secrets.redact(text) if self._secrets else text
@@ -357,13 +367,23 @@ def _load(directory: Path) -> Bundle:
     return Bundle.from_tree(tree)
 
 
-def _identity(path: Path) -> list[int] | None:
-    # Files are replaced, never rewritten: inode and time name the content without repeating it.
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return [status.st_ino, status.st_mtime_ns]
+def _secrets(plan: NodePlan) -> Secrets:
+    return Secrets(secret_constants(plan), usable_marked(plan))
+
+
+def _filled(texts: dict[Path, str], secrets: Secrets) -> dict[Path, str]:
+    return {path: secrets.fill(text) for path, text in texts.items()}
+
+
+def _mode(bundle: Bundle, path: Path) -> int:
+    """Nobody else reads a file with a secret, whatever the bundle says."""
+    mode = bundle.mode(str(path))
+    return mode & ~0o007 if marked(bundle.files[str(path)]) else mode
+
+
+def _settle(settings: list[sysctl.Setting], interface: str) -> None:
+    """An interface that was made anew has the machine's defaults: give it its own again."""
+    sysctl.apply([setting for setting in settings if setting.interface == interface])
 
 
 def _read_json(path: Path) -> Any:

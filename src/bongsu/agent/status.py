@@ -14,9 +14,8 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from bongsu.agent.apply import Applier
 from bongsu.agent.keepalive import KeepaliveShell
-from bongsu.agent.supervisor import Supervisor
+from bongsu.agent.services.node import NodeServices
 from bongsu.plan.tunnel import TunnelPlan
-from bongsu.system.daemons.bird import Bird
 from bongsu.system.daemons.birdctl import BfdSession, BirdError, ProtocolState
 from bongsu.system.gre.base import GreBackend, GreError
 
@@ -29,15 +28,13 @@ class Status:
     def __init__(
         self,
         applier: Applier,
-        bird: Bird,
-        supervisor: Supervisor,
+        services: NodeServices,
         keepalive: KeepaliveShell,
         worker: ThreadPoolExecutor,
     ) -> None:
         self._worker = worker
         self._applier = applier
-        self._bird = bird
-        self._supervisor = supervisor
+        self._services = services
         self._keepalive = keepalive
         self._since = time.monotonic()
         self.backend: GreBackend | None = None
@@ -66,7 +63,8 @@ class Status:
                 for tunnel in (plan.tunnels if plan else [])
             ],
             "keepalive_refused": self._keepalive.refused(),
-            "daemons": [self._supervisor.status()],
+            "ipsec": self._services.ipsec.way,
+            "daemons": self._services.status(),
             "bgp": [
                 {**asdict(protocol), "established": protocol.established}
                 for protocol in protocols
@@ -129,10 +127,11 @@ class Status:
 
     def sessions(self) -> tuple[list[ProtocolState], list[BfdSession]]:
         """What BIRD says now; nothing while it does not answer."""
-        if not self._supervisor.running:
+        service = self._services.bird
+        if not service.supervisor.running:
             return [], []
         try:
-            with self._bird.connect(ASK_BIRD_S) as control:
+            with service.bird.connect(ASK_BIRD_S) as control:
                 return control.protocols(), control.bfd_sessions()
         except (OSError, BirdError):
             return [], []

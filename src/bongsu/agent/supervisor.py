@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +32,7 @@ LIVENESS_MISSES = 5
 """Questions in a row without an answer, LIVENESS_S apart, until a daemon is taken to hang."""
 LOG_TAIL_LINES = 5
 LOG_BOUND = 1024 * 1024
-"""Bytes of a daemon's standard error that are kept; looked at when it starts."""
+"""Bytes of a daemon's standard error that are kept, and once more as much of those before."""
 
 
 class Daemon(Protocol):
@@ -40,6 +41,10 @@ class Daemon(Protocol):
     @property
     def name(self) -> str:
         """As events and files call it."""
+
+    @property
+    def unit(self) -> str:
+        """What starts it where bongsu does not."""
 
     def start(self, log: Path) -> Process:
         """Start it in the foreground. RunError, OSError."""
@@ -69,8 +74,16 @@ class _Running:
 class Supervisor:
     """Keeps one daemon running. All methods belong to the event loop's thread."""
 
-    def __init__(self, daemon: Daemon, state_dir: Path, events: EventLog) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        state_dir: Path,
+        events: EventLog,
+        settle: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
+        """`settle`: what it needs at each start once it answers, given its pid; as `ensure` raises."""
         self._daemon = daemon
+        self._settle = settle
         self._events = events
         self._record = state_dir / f"{daemon.name}.json"
         self._log = state_dir / f"{daemon.name}.log"
@@ -106,7 +119,7 @@ class Supervisor:
             if await asyncio.to_thread(self._daemon.answers):
                 raise NotReadyError(
                     f"a {self._daemon.name} that bongsu did not start is running here;"
-                    f" stop it (systemctl disable --now {self._daemon.name})"
+                    f" stop it (systemctl disable --now {self._daemon.unit})"
                 )
             await self._start()
             return "started"
@@ -228,9 +241,7 @@ class Supervisor:
         return await asyncio.to_thread(kill_exact, pid, started, STOP_GRACE_S)
 
     async def _start(self) -> None:
-        with contextlib.suppress(OSError):
-            if self._log.stat().st_size > LOG_BOUND:
-                self._log.rename(self._log.with_name(self._log.name + ".1"))
+        self._bound_log()
         began = time.monotonic()
         process = self._daemon.start(self._log)
         pidfd = os.dup(process.pidfd)
@@ -248,6 +259,7 @@ class Supervisor:
             while self._running is running:
                 await asyncio.sleep(READY_POLL_S)
             raise NotReadyError(f"{self._daemon.name} does not answer: {self._tail()}")
+        await self._settled(running)
         # Once more: threads that it started before the first time have not inherited it.
         running.scheduling = self._daemon.prioritise(process.pid)
         self._feel_pulse(running)
@@ -256,6 +268,18 @@ class Supervisor:
             "daemon", self._daemon.name, "started", state="up", pid=process.pid, ready_ms=took,
             scheduling=running.scheduling,
         )  # fmt: skip
+
+    async def _settled(self, running: _Running) -> None:
+        """Without what it needs it is not started: it is ended, and the next try makes it anew."""
+        if self._settle is None:
+            return
+        try:
+            await self._settle(running.pid)
+        except BaseException:
+            await self._kill(running.pid, running.started)
+            while self._running is running:
+                await asyncio.sleep(READY_POLL_S)
+            raise
 
     def _watch(self, running: _Running) -> None:
         self._running = running
@@ -268,6 +292,7 @@ class Supervisor:
         missed = 0
         while True:
             await asyncio.sleep(LIVENESS_S)
+            self._bound_log()
             # A thread may come with a new configuration: BFD's does.
             running.scheduling = self._daemon.prioritise(running.pid)
             missed = 0 if await asyncio.to_thread(self._daemon.answers) else missed + 1
@@ -323,6 +348,13 @@ class Supervisor:
                 # Also after an end during _start: _ended saw this task and left the retry to it.
                 wait_s = max(self._backoff_s, BACKOFF_FIRST_S)
         self._again = None
+
+    def _bound_log(self) -> None:
+        """The daemon keeps its file open, to append to: what is in it goes elsewhere, not the file."""
+        with contextlib.suppress(OSError):
+            if self._log.stat().st_size > LOG_BOUND:
+                shutil.copyfile(self._log, self._log.with_name(self._log.name + ".1"))
+                os.truncate(self._log, 0)
 
     def _save(self) -> None:
         if self._running is not None:

@@ -143,20 +143,22 @@ class Diagnosis:
         self._at = 0
         self._asked = ""
 
-    def hear(self, line: str, now: int) -> None:
-        """Take in one line that is about this tunnel."""
+    def hear(self, line: str, now: int) -> bool:
+        """Take in one line that is about this tunnel; True if it says that the far end answered."""
         if asked := _ASKED.search(line):
             self._asked = f"no tunnel is for {asked['them']}, who asks for {asked['us']}"
         said = read(line)
         if said is None:
-            return
+            return False
         if said.unanswered is not None:
             # pluto does not count: one more each time.
             self.unanswered = max(said.unanswered, self.unanswered + 1) if said.unanswered else 0
-        elif said.cause is not None and (said.sure >= self._sure or now - self._at > STALE_NS):
+            return not said.unanswered
+        if said.cause is not None and (said.sure >= self._sure or now - self._at > STALE_NS):
             self.reason, self._sure, self._at = said.cause, said.sure, now
             if said.cause.code == "id" and self._asked and "no tunnel has" in said.cause.text:
                 self.reason = Cause(said.cause.layer, said.cause.code, self._asked)
+        return False
 
     def stands(self) -> None:
         """The tunnel carries: what was wrong is not any more."""

@@ -79,11 +79,16 @@ class Change:
 
 
 class LinkMachine:
-    """One link. It begins down, and may come up at once: it has not fallen yet."""
+    """One link. Down at first, it may come up at once: it has not fallen yet.
 
-    def __init__(self, now: int, config: Config | None = None) -> None:
+    `verdict`: what somebody before found it to be, so that a new judge does not begin with a fall.
+    """
+
+    def __init__(
+        self, now: int, config: Config | None = None, verdict: Verdict = Verdict.DOWN
+    ) -> None:
         self.config = config or Config()
-        self.verdict = Verdict.DOWN
+        self.verdict = verdict
         self.since = now
         """When the verdict last changed."""
         self.cause: Cause | None = None
@@ -91,9 +96,10 @@ class LinkMachine:
         self.falls = 0
         """In a row, none forgiven."""
         self._now = now
-        self._health = Health.BAD
+        self._health = Health.BAD if verdict is Verdict.DOWN else Health.GOOD
         self._health_since = now
         self._carries_since = now
+        self._rose = now
 
     @property
     def hold_s(self) -> float:
@@ -138,5 +144,3 @@ class LinkMachine:
         if self._health is Health.WEAK:
             return Event.WEAK_LONG if long else Event.WEAK
         return Event.GOOD_LONG if long else Event.GOOD
-
-    _rose = 0

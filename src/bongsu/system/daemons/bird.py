@@ -37,6 +37,8 @@ class Bird:
     control: Path = CONTROL
     pid_file: Path = PID_FILE
     name: str = "bird"
+    unit: str = "bird"
+    """What starts it where bongsu does not."""
 
     def check(self, text: str, secrets: str | None, scratch: Path) -> None:
         """Let `bird -p` read a configuration that is not in place yet. Raises RunError.

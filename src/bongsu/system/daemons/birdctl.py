@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from bongsu.system.daemons.neighbor import BgpNeighbor
+
 REPLY_LIMIT = 64 * 1024 * 1024
 """A whole routing table may be asked for; beyond this the daemon is taken to be broken."""
 
@@ -26,6 +28,15 @@ _ROUTE = re.compile(
 )
 _VIA = re.compile(r"\s+via (\S+) on (\S+)")
 _DEV = re.compile(r"\s+dev (\S+)")
+_BGP_LINES = {
+    "state": re.compile(r"\s+BGP state:\s+(\S+)"),
+    "address": re.compile(r"\s+Neighbor address:\s+([^\s%]+)"),
+    "asn": re.compile(r"\s+Neighbor AS:\s+(\d+)"),
+    "received": re.compile(r"\s+Routes:\s+(\d+) imported"),
+    "sent": re.compile(r"\s+Routes:.*?(\d+) exported"),
+    "last_error": re.compile(r"\s+Last error:\s+(.*)"),
+}
+"""Lines of `show protocols all` about a session; those of its channels are summed up."""
 
 
 class BirdError(Exception):
@@ -131,6 +142,10 @@ class BirdControl:
     def protocols(self) -> list[ProtocolState]:
         return parse_protocols(self.ask("show protocols"))
 
+    def bgp_neighbors(self) -> list[BgpNeighbor]:
+        """BGP sessions with what they carry."""
+        return parse_neighbors(self.ask("show protocols all"))
+
     def bfd_sessions(self) -> list[BfdSession]:
         """BFD sessions; none when no BFD protocol runs."""
         try:
@@ -187,6 +202,40 @@ def parse_protocols(lines: list[Line]) -> list[ProtocolState]:
         if match:
             found.append(ProtocolState(match[1], match[2], match[4], match[5], match[6].strip()))
     return found
+
+
+def parse_neighbors(lines: list[Line]) -> list[BgpNeighbor]:
+    """Sessions of `show protocols all`, those that have a neighbor's address."""
+    found: list[dict[str, str]] = []
+    counts: list[dict[str, int]] = []
+    for line in lines:
+        head = _PROTOCOL.fullmatch(line.text.rstrip()) if line.code == 1002 else None
+        if head:
+            found.append({"name": head[1]} if head[2] == "BGP" else {})
+            counts.append({})
+        elif line.code == 1006 and found and found[-1]:
+            for key, pattern in _BGP_LINES.items():
+                if not (match := pattern.match(line.text)):
+                    continue
+                if key in ("received", "sent"):
+                    counts[-1][key] = counts[-1].get(key, 0) + int(match[1])
+                else:
+                    found[-1][key] = match[1].strip()
+    return [
+        BgpNeighbor(
+            name=one["name"],
+            address=one["address"],
+            asn=int(one["asn"]),
+            # BIRD calls a session that waits for its next try Down or Start; RFC 4271 has Idle.
+            state={"Down": "Idle", "Passive": "Active"}.get(one["state"], one["state"]),
+            since_s=None,
+            received=count.get("received"),
+            sent=count.get("sent"),
+            last_error=one.get("last_error", ""),
+        )
+        for one, count in zip(found, counts, strict=True)
+        if {"address", "asn", "state"} <= one.keys()
+    ]
 
 
 def parse_bfd(lines: list[Line]) -> list[BfdSession]:

@@ -3,14 +3,16 @@
 What bongsu made is known by its alias (IFLA_IFALIAS), so that another agent finds it again; nothing
 else is ever renamed or removed. What stands already as it should is left alone.
 
-A tunnel that is down keeps its interface and sends on, or nobody could find out that it is up again:
-its operational state is `dormant` (RFC 2863), which routing daemons take for down and the kernel's
-own forwarding does not.
+Routing is kept out of a tunnel that is down in one of two ways. FRR looks at the operational state:
+`dormant` (RFC 2863) is down to it, while the kernel still sends, so that probes find out when it
+carries again. BIRD looks at the carrier, which is taken away where the driver lets it be, and else
+the interface is set down: nothing is sent then, and others have to find out.
 """
 
 import contextlib
 import errno
 import struct
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +112,8 @@ def build(tunnel: VpnTunnelPlan, *, tun: bool) -> bool:
             ip.link("set", index=index, mtu=mtu)
             changed = True
         changed |= _addresses(ip, index, tunnel)
-        if not link["flags"] & 1:
-            # Down as far as routing goes, until somebody has seen that it carries.
+        if not link["flags"] & 1 and (tun or changed):
+            # Dormant until somebody has seen that it carries.
             _set_state(index, up=False)
             ip.link("set", index=index, state="up")
             _set_state(index, up=False)
@@ -119,13 +121,24 @@ def build(tunnel: VpnTunnelPlan, *, tun: bool) -> bool:
     return changed
 
 
-def set_line(name: str, up: bool) -> bool:
-    """Whether routing may use the interface; False if it was so already or is not there."""
+def set_line(name: str, up: bool, *, dormant: bool) -> bool:
+    """Whether routing may use the interface; False if it was so already or is not there.
+
+    `dormant`: the routing daemon goes by the operational state, else by the carrier.
+    """
     with IPRoute() as ip:
         link = _find(ip, name)
-        if link is None or _is_line(link) == up:
+        wanted = _Line.OPEN if up else _Line.DORMANT if dormant else _Line.CLOSED
+        if link is None or _line(link) is wanted:
             return False
-        _set_state(link["index"], up=up)
+        index = link["index"]
+        _set_state(index, up=wanted is not _Line.DORMANT)
+        if wanted is _Line.CLOSED:
+            _close(ip, index)
+        else:
+            with contextlib.suppress(NetlinkError):
+                ip.link("set", index=index, IFLA_CARRIER=1)
+            ip.link("set", index=index, state="up")
     return True
 
 
@@ -133,7 +146,7 @@ def line(name: str) -> bool | None:
     """Whether routing may use the interface; None if there is none."""
     with IPRoute() as ip:
         link = _find(ip, name)
-        return None if link is None else _is_line(link)
+        return None if link is None else _line(link) is _Line.OPEN
 
 
 def names() -> list[str]:
@@ -232,8 +245,25 @@ def _set_state(index: int, *, up: bool) -> None:
         kernel.ask(Request(_SETLINK, body))
 
 
-def _is_line(link: Any) -> bool:
-    return bool(link["flags"] & 1) and link.get_attr("IFLA_LINKMODE") == 0
+class _Line(Enum):
+    OPEN = "open"
+    DORMANT = "dormant"
+    CLOSED = "closed"
+
+
+def _line(link: Any) -> _Line:
+    if not link["flags"] & 1 or link.get_attr("IFLA_CARRIER") == 0:
+        return _Line.CLOSED
+    return _Line.DORMANT if link.get_attr("IFLA_LINKMODE") else _Line.OPEN
+
+
+def _close(ip: IPRoute, index: int) -> None:
+    try:
+        ip.link("set", index=index, IFLA_CARRIER=0)
+    except NetlinkError as error:
+        if error.code != errno.EOPNOTSUPP:
+            raise
+        ip.link("set", index=index, state="down")
 
 
 def _find(ip: IPRoute, name: str) -> Any | None:

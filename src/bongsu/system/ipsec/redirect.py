@@ -34,8 +34,10 @@ def ruleset(redirects: Iterable[Redirect]) -> str:
     for item in redirects:
         family = "ip" if item.local.version == 4 else "ip6"
         start = f"    {family} saddr {item.remote} {family} daddr {item.local} udp dport"
-        rules += [f"{start} {IKE} redirect to :{item.port}",
-                  f"{start} {IKE_NAT} redirect to :{item.port_nat}"]  # fmt: skip
+        # Not `redirect`: that means the interface's first address, and a headend may be another.
+        own = str(item.local) if item.local.version == 4 else f"[{item.local}]"
+        for known, port in ((IKE, item.port), (IKE_NAT, item.port_nat)):
+            rules.append(f"{start} {known} dnat {family} to {own}:{port}")
     return "\n".join(
         [
             f"table {FAMILY} {TABLE}",

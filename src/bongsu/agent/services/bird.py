@@ -1,0 +1,84 @@
+"""BIRD as a service: its configuration and its secrets' file."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bongsu.agent.events import EventLog
+from bongsu.agent.services.service import Request, Texts, identity
+from bongsu.agent.supervisor import Supervisor
+from bongsu.plan.node import NodePlan
+from bongsu.system.daemons.bird import CONFIG, SECRETS, Bird
+from bongsu.system.daemons.birdctl import BirdError
+from bongsu.system.daemons.neighbor import BgpNeighbor
+
+ASK_S = 2.0
+
+
+class BirdService:
+    """One BIRD. Belongs to the event loop's thread."""
+
+    name = "bird"
+
+    def __init__(self, state_dir: Path, events: EventLog, bird: Bird | None = None) -> None:
+        self.bird = bird or Bird()
+        self.supervisor = Supervisor(self.bird, state_dir, events)
+        self._secret_text: Callable[[], str | None] = lambda: None
+
+    def use_secrets(self, text: Callable[[], str | None]) -> None:
+        """Where the text of the secrets' file is found when a configuration is checked."""
+        self._secret_text = text
+
+    def owns(self, path: Path) -> bool:
+        return path == CONFIG
+
+    def wanted(self, plan: NodePlan) -> bool:  # noqa: ARG002  its file says it
+        return True
+
+    def check(self, plan: NodePlan, texts: Texts, scratch: Path) -> None:  # noqa: ARG002
+        if CONFIG in texts:
+            self.bird.check(texts[CONFIG], self._secret_text(), scratch)
+
+    async def apply(self, request: Request) -> None:
+        if CONFIG not in request.texts:
+            if await self.supervisor.stop():
+                request.changed("stopped bird")
+            return
+        loaded = [identity(CONFIG), identity(SECRETS)]
+        what = await self.supervisor.ensure()
+        if what == "started":
+            request.changed("started bird")
+        elif loaded != self.supervisor.loaded:
+            request.changed(f"bird: {await asyncio.to_thread(self._reload)}")
+        if loaded != self.supervisor.loaded:
+            self.supervisor.remember(loaded)
+
+    async def stop(self) -> bool:
+        return await self.supervisor.stop()
+
+    def close(self) -> None:
+        self.supervisor.close()
+
+    def detach(self) -> None:
+        self.supervisor.detach()
+
+    def status(self) -> list[dict[str, Any]]:
+        return [self.supervisor.status()]
+
+    def clean(self) -> None:
+        self.bird.remove_run_files()
+
+    def neighbors(self) -> list[BgpNeighbor]:
+        """Its BGP sessions; none while it does not answer. Blocks."""
+        if not self.supervisor.running:
+            return []
+        try:
+            with self.bird.connect(ASK_S) as control:
+                return control.bgp_neighbors()
+        except (OSError, BirdError):
+            return []
+
+    def _reload(self) -> str:
+        with self.bird.connect() as control:
+            return control.configure()

@@ -1,0 +1,119 @@
+"""IPsec as a service: which way it is carried is found out here, and told.
+
+By the kernel, with the IKE daemon that the plan names; or, where the kernel has no ESP, in user space
+by strongSwan's kernel-libipsec, whatever the plan names.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+from bongsu.agent.events import EventLog
+from bongsu.agent.services.libipsec import LibipsecService
+from bongsu.agent.services.libreswan import LibreswanService
+from bongsu.agent.services.service import Request, Texts
+from bongsu.agent.services.strongswan import StrongswanService
+from bongsu.model.vpn import IpsecDaemon
+from bongsu.plan.node import NodePlan
+from bongsu.system.ipsec.probe import IpsecAbility, probe
+from bongsu.system.ipsec.state import IkeSa
+
+Way = Literal["strongswan", "libreswan", "libipsec"]
+
+
+class IpsecService:
+    """The node's IPsec tunnels. Belongs to the event loop's thread."""
+
+    name = "ipsec"
+
+    def __init__(
+        self,
+        state_dir: Path,
+        events: EventLog,
+        worker: ThreadPoolExecutor,
+        ability: Callable[[], IpsecAbility] = probe,
+    ) -> None:
+        self._events = events
+        self._ability = ability
+        self.ways: dict[Way, StrongswanService | LibreswanService | LibipsecService] = {
+            "strongswan": StrongswanService(state_dir, events, worker),
+            "libreswan": LibreswanService(state_dir, events, worker),
+            "libipsec": LibipsecService(state_dir, events, worker),
+        }
+        self.way: Way | None = None
+        """How the tunnels are carried; None without tunnels."""
+        self._told = ""
+
+    def choose(self, plan: NodePlan) -> None:
+        """Find out which way; blocks while the kernel is tried. Raises NetnsError."""
+        if not plan.vpns:
+            self.way = None
+            return
+        refusal = self._ability().refusal(plan.vpns)
+        self.way = "libipsec" if refusal else _kernel(plan)
+        said = f"{self.way}: {refusal}" if refusal else f"{self.way} and the kernel's ESP"
+        if said != self._told:
+            self._told = said
+            self._events.add("ipsec", "", f"tunnels are carried by {said}", backend=self.way)
+
+    def owns(self, path: Path) -> bool:
+        return any(service.owns(path) for service in self.ways.values())
+
+    def used(self, path: Path) -> bool:
+        """Whether a file of IPsec's is of the way that was chosen."""
+        return self.way is not None and self.ways[self.way].owns(path)
+
+    def wanted(self, plan: NodePlan) -> bool:
+        return bool(plan.vpns)
+
+    def check(self, plan: NodePlan, texts: Texts, scratch: Path) -> None:
+        if self.way is not None:
+            self.ways[self.way].check(plan, texts, scratch)
+
+    async def apply(self, request: Request) -> None:
+        for way, service in self.ways.items():
+            if way != self.way and await service.stop():
+                request.changed(f"stopped {way}")
+        if self.way is not None:
+            await self.ways[self.way].apply(request)
+
+    async def stop(self) -> bool:
+        return any([await service.stop() for service in self.ways.values()])
+
+    def close(self) -> None:
+        for service in self.ways.values():
+            service.close()
+
+    def detach(self) -> None:
+        for service in self.ways.values():
+            service.detach()
+
+    def status(self) -> list[dict[str, Any]]:
+        return [] if self.way is None else self.ways[self.way].status()
+
+    def clean(self) -> None:
+        for service in self.ways.values():
+            service.clean()
+
+    def associations(self) -> dict[str, list[IkeSa] | None]:
+        """By tunnel; None where its daemon does not answer. Blocks."""
+        return {} if self.way is None else self.ways[self.way].associations()
+
+    def initiate(self, tunnel: str) -> None:
+        """Call the far end again. Blocks. Raises RunError, OSError, ViciError."""
+        if self.way is not None:
+            self.ways[self.way].initiate(tunnel)
+
+    def logs(self) -> dict[Path, str]:
+        """Log files, and the tunnel that each is of; empty for one of all tunnels."""
+        return {} if self.way is None else self.ways[self.way].logs()
+
+    @property
+    def user_space(self) -> bool:
+        """Whether ESP ends with its daemon."""
+        return self.way == "libipsec"
+
+
+def _kernel(plan: NodePlan) -> Way:
+    return "libreswan" if plan.ipsec is IpsecDaemon.LIBRESWAN else "strongswan"

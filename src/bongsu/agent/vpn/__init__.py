@@ -1,0 +1,1 @@
+"""IPsec tunnels watched: logs read, echoes sent, one verdict each, and what follows from it."""
