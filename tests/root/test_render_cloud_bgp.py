@@ -6,7 +6,6 @@ preferred both ways, and too many prefixes close the session.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,10 +131,6 @@ def learned() -> dict[str, str]:
 def pair(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pair]:
     if not Path("/usr/lib/frr/bgpd").exists():
         pytest.skip("FRR is not installed")
-    # FRR's daemons are another user and read it.
-    for directory in (tmp_path, *tmp_path.parents):
-        if directory.stat().st_uid == os.getuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o011)
     made = Pair(request.param, tmp_path)
     made.tear_down()
     try:
