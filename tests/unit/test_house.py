@@ -45,6 +45,7 @@ WALL_CLOCK_CALLS = {
 WALL_CLOCK_ALLOWED: dict[str, str] = {
     "agent/events.py": "people read when something happened",
     "agent/keepalive_debug.py": "people read when each keepalive went and came",
+    "cli/path/words.py": "the name of a kept run's file says when it began",
     "lab/probe/measure.py": "a kept run says when it was",
     "lab/probe/pinger.py": "the kernel stamps arrivals by the wall clock (SO_TIMESTAMPNS)",
     "system/path_socket.py": "the same stamps, told as an age",

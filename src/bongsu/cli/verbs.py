@@ -30,6 +30,8 @@ VERBS = {
     "probe": Verb(
         "probe", "probe", "Show loss, RTT, AS path and the PoP entered, from everywhere."
     ),
+    "mtr": Verb("path.mtr", "mtr", "Show the path to somewhere, hop by hop, and keep it."),
+    "compare": Verb("path.compare", "compare_runs", "Set two measurements side by side."),
     "doctor": Verb("doctor", "doctor", "Try what this machine can do."),
     "demo": Verb("demo", "demo", "Check, render, raise, kill a PoP, look, and take down."),
     "lab": Verb("lab", "app", "Raise a network on this machine, and try it."),

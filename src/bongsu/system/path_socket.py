@@ -26,6 +26,9 @@ LARGEST = 4096
 AT_ONCE = 256
 """Packets taken in one go, so that a flood does not keep the sender from sending."""
 ORDINARY_TTL = 64
+CLOCK_TRIES = 5
+CLOCK_APART_NS = 20_000
+"""Two clocks read one after the other, by a thread that was not held up."""
 _PATIENT = frozenset(
     {
         errno.ENETUNREACH,
@@ -121,10 +124,7 @@ class PathSocket:
                 return
             except OSError:
                 continue  # an error that an earlier probe met
-            now = time.monotonic_ns()
-            stamp = _stamp(ancillary)
-            age = 0 if stamp is None else max(time.time_ns() - stamp, 0)
-            yield data, ip_address(sender[0].partition("%")[0]), now - age
+            yield data, ip_address(sender[0].partition("%")[0]), _monotonic(_stamp(ancillary))
 
     def close(self) -> None:
         """Close the sockets."""
@@ -138,6 +138,22 @@ class PathSocket:
         data = struct.pack(f"={len(words)}I", *words)
         level = SOL_RAW if family == 4 else socket.IPPROTO_ICMPV6
         self._in.setsockopt(level, ICMP_FILTER, data)
+
+
+def _monotonic(stamp: int | None) -> int:
+    """A stamp of the wall clock as CLOCK_MONOTONIC, ns; now if there is none."""
+    after = time.monotonic_ns()
+    if stamp is None:
+        return after
+    age = 0
+    for _ in range(CLOCK_TRIES):
+        before = time.monotonic_ns()
+        age = time.time_ns() - stamp
+        after = time.monotonic_ns()
+        # held up between the two clocks, the age would be a lie
+        if after - before < CLOCK_APART_NS:
+            break
+    return after - max(age, 0)
 
 
 def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:

@@ -22,7 +22,7 @@ BUCKETS = 220
 """Stretches: four pixels each."""
 RUNS_MAX = 2
 MARKS_MAX = 9
-_MINUTE, _HOUR = 60, 3600
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _STEPS_S = (
     *(1, 2, 5, 10, 15, 30),
     *(_MINUTE * each for each in (1, 2, 5, 10, 15, 30)),
@@ -123,12 +123,11 @@ def _level(y: float, label: str) -> Iterator[str]:
 
 def _time_step(span: float) -> tuple[float, float, str]:
     """Seconds between two marks of the time axis, and the unit they are told in."""
-    step = next((each for each in _STEPS_S if span / each <= MARKS_MAX), None)
-    if step is None:
-        step = _nice(span / 86400 / MARKS_MAX) * 86400
-    elif span < _STEPS_S[0]:
+    days = _nice(span / _DAY / MARKS_MAX) * _DAY
+    step: float = next((each for each in _STEPS_S if span / each <= MARKS_MAX), days)
+    if span < _STEPS_S[0]:
         step = _nice(span / MARKS_MAX)
-    units = ((2 * 3600, 3600.0, "h"), (180, 60.0, "min"), (0, 1.0, "s"))
+    units = ((2 * _HOUR, float(_HOUR), "h"), (3 * _MINUTE, float(_MINUTE), "min"), (0, 1.0, "s"))
     return step, *next((unit, name) for least, unit, name in units if span >= least)
 
 
