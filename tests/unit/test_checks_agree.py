@@ -125,6 +125,66 @@ def test_of_an_ios_check_and_render_say_the_same() -> None:
     assert verdicts == {True, False}
 
 
+FRR = """
+version: 1
+name: small
+owner: {{asn: 64500, prefixes: [103.178.34.0/23]}}
+nodes:
+  a:
+    role: {role}
+    routing: frr
+    interfaces:
+      eth0: {{role: uplink, addresses: [203.0.113.10/24], gateway: 203.0.113.1}}
+      lan: {{role: lan, addresses: [103.178.34.1/23]}}
+{node}
+  b:
+    role: {far}
+    interfaces: {{eth0: {{role: uplink, addresses: [192.0.2.10/24], gateway: 192.0.2.1}}}}
+    announce: [{announced}]
+tunnels:
+  tunnel0:
+    ends: {{a: {{addresses: [10.10.10.1/30]}}, b: {{addresses: [10.10.10.2/30]}}}}
+    bgp: {bgp}
+    insecure: true
+    egress: true
+{vpn}
+"""
+FRR_CHOICES = {
+    "role": ("router", "home", "pop"),
+    "far": ("pop", "home", "router"),
+    "announced": ("", "{prefix: 103.178.34.0/23}"),
+    "node": (
+        "",
+        "    announce: [{prefix: 103.178.34.0/23}]",
+        "    bgp: {neighbors: {up: {asn: 64510, address: 203.0.113.1}}}",
+        "    policies: [{from: 103.178.34.0/24, via: [203.0.113.1]}]",
+        "    routes: [{to: 192.168.9.0/24, via: 203.0.113.1}]",
+    ),
+    "bgp": ("false", "true"),
+    "vpn": (
+        "",
+        "clouds: {c: {profile: oci, networks: [172.16.0.0/16]}}\n"
+        "vpns: {v: {site: a, cloud: c, bgp: {}, tunnels: {t: {headend: 198.51.100.9, "
+        "inside: 10.20.0.1/30, psk: 'env:K'}}}}",
+    ),
+}
+
+
+def test_of_frr_check_and_render_say_the_same() -> None:
+    """Every seventh: no choice has seven values, so all pairs of choices come up."""
+    verdicts = set()
+    for chosen in islice(product(*FRR_CHOICES.values()), 0, None, 7):
+        text = FRR.format(**dict(zip(FRR_CHOICES, chosen, strict=True)))
+        network = load_text(text, "f").network
+        plans = compile_network(network)
+        found = [item for item in run_checks(network, plans) if item.code == "FRR001"]
+        refusal = refused(plans["a"])
+        assert bool(found) == bool(refusal), text
+        assert all(f"{item.message} ({item.hint})" in refusal for item in found), refusal
+        verdicts.add(bool(found))
+    assert verdicts == {True, False}
+
+
 FATES: dict[str, tuple[str, ...]] = {
     "platform": ("linux", "ios"),
     "rpf": ("", ", rpf: strict", ", rpf: loose"),

@@ -32,9 +32,49 @@ def network_text(sites: int) -> str:
     return text
 
 
+def vpn_text(sites: int) -> str:
+    """As many sites behind a 1:1 NAT, each with two tunnels to one cloud of theirs all."""
+    nodes, vpns = {}, {}
+    for n in range(sites):
+        high, low = divmod(n, 250)
+        nodes[f"s{n}"] = {
+            "role": "router",
+            "interfaces": {
+                "ens3": {
+                    "role": "uplink",
+                    "addresses": ["192.168.0.2/24"],
+                    "gateway": "192.168.0.1",
+                    "public": f"11.1.{high}.{low + 1}",
+                    "source_dest_check": False,
+                },
+                "ens4": {"role": "lan", "addresses": [f"10.{high}.{low}.1/24"]},
+            },
+            "bgp": {"asn": 65000, "router_id": f"10.{high}.{low}.1"},
+        }
+        vpns[f"s{n}"] = {
+            "site": f"s{n}",
+            "cloud": "seoul",
+            "bgp": {},
+            "tunnels": {
+                f"t{k}": {
+                    "headend": f"11.2.0.{k}",
+                    "inside": f"169.254.{k}.1/30",
+                    "psk": f"env:KEY_{n}_{k}",
+                }
+                for k in (1, 2)
+            },
+        }
+    clouds = {"seoul": {"profile": "oci", "networks": ["172.16.0.0/16"]}}
+    root = {"version": 1, "name": "scale", "nodes": nodes, "clouds": clouds, "vpns": vpns}
+    return json.dumps(root)
+
+
+TEXTS = {"gre": network_text, "vpn": vpn_text}
+
+
 @cache
-def parts(sites: int) -> tuple[Document, Network, dict[str, NodePlan]]:
-    document = read_document(network_text(sites), "scale.yaml")
+def parts(sites: int, kind: str = "gre") -> tuple[Document, Network, dict[str, NodePlan]]:
+    document = read_document(TEXTS[kind](sites), "scale.yaml")
     network = Network.model_validate_json(json.dumps(document.root))
     return document, network, compile_network(network)
 
@@ -56,17 +96,19 @@ def calls(act: Callable[[], Any]) -> int:
     return count
 
 
-def test_the_generated_network_is_clean() -> None:
-    _document, network, plans = parts(SMALL)
+@pytest.mark.parametrize("kind", TEXTS)
+def test_the_generated_network_is_clean(kind: str) -> None:
+    _document, network, plans = parts(SMALL, kind)
     assert len(network.nodes) == SMALL
     assert run_checks(network, plans) == []
 
 
+@pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("phase", ["references", "compile", "check"])
-def test_four_times_the_network_is_four_times_the_work(phase: str) -> None:
+def test_four_times_the_network_is_four_times_the_work(phase: str, kind: str) -> None:
     counts = []
     for sites in (SMALL, LARGE):
-        document, network, plans = parts(sites)
+        document, network, plans = parts(sites, kind)
         acts: dict[str, Callable[[], Any]] = {
             "references": partial(reference_problems, document),
             "compile": partial(compile_network, network),
