@@ -24,21 +24,25 @@ _TRUE, _FALSE = ("yes", "on", "y", "1", "true"), ("no", "off", "n", "0", "false"
 def shape_problems(error: ValidationError, document: Document) -> list[Problem]:
     """All that the model refused, each value once."""
     found: dict[Path, str] = {}
+    said: dict[Path, str] = {}
     unions: set[Path] = set()
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         kind = item["type"]
-        path, in_union = _path(item["loc"], document.root)
+        missing = kind == "missing"
+        path, in_union = _path(item["loc"][:-1] if missing else item["loc"], document.root)
         if in_union is not None:
             unions.add(in_union)
-        if kind == "missing":
+        if missing:
             path = (*path, str(item["loc"][-1]))
+        if kind == "value_error":
+            said.setdefault(path, item["msg"].partition(", ")[2])
         if item["loc"] and item["loc"][-1] == "[key]":
             kind = "key"
         found.setdefault(path, kind)
     # A mapping that is wrong inside was still the mapping that was meant: say only what is inside.
     above = {path[:length] for path in found for length in range(len(path))}
     return [
-        _problem(path, kind, document)
+        _problem(path, kind, document, said.get(path))
         for path, kind in found.items()
         if not (path in unions and path in above)
     ]
@@ -70,7 +74,7 @@ def _leads_on(item: str | int, value: Any) -> bool:
     return isinstance(value, list) and isinstance(item, int) and item < len(value)
 
 
-def _problem(path: Path, kind: str, document: Document) -> Problem:
+def _problem(path: Path, kind: str, document: Document, said: str | None) -> Problem:
     root = document.root
     if kind == "missing":
         return _missing(path, document)
@@ -92,6 +96,11 @@ def _problem(path: Path, kind: str, document: Document) -> Problem:
     if kind in ("too_short", "too_long"):
         words = _size(schemas, value)
         return Problem(document.file, line, column, path, None, words, None)
+    if said is not None and isinstance(value, dict):
+        return Problem(document.file, line, column, path, None, said, None)
+    if said is not None and isinstance(value, str) and expected(schemas) == "text":
+        # The model's own verdict, where the schema knows no more than that it is a text.
+        return Problem(document.file, line, column, path, value_text(value), said, None)
     words = f"expected {expected(schemas)}"
     return Problem(
         document.file, line, column, path, value_text(value), words, _why(path, value, schemas)

@@ -95,6 +95,8 @@ def suite(text: str) -> Suite:
     """What a proposal says. ValueError names the part that is not known or not there."""
     encryption = integrity = prf = group = None
     for word in text.lower().split("-"):
+        if not word:
+            raise ValueError("an algorithm is missing, at all or between two hyphens")
         part = SHORT.get(word, word)
         if part in ENCRYPTION or part in AEAD:
             _once(encryption, part, "ciphers")
