@@ -188,7 +188,7 @@ def test_no_daemon_is_left_by_an_apply_that_is_stopped(stage: Stage, first: bool
         at_bird.set()
         await go_on.wait()
         try:
-            await stage.agent._supervisor.ensure()
+            await stage.agent._services.bird.supervisor.ensure()
         except NotReadyError as error:
             raise ApplyError("bird", str(error), changed=True) from error
 
@@ -206,7 +206,8 @@ def test_no_daemon_is_left_by_an_apply_that_is_stopped(stage: Stage, first: bool
             with pytest.raises(AgentError):
                 await asked
 
-    stage.agent._supervisor = Supervisor(daemon, stage.client.path.parent, stage.agent.events)
+    directory = stage.client.path.parent
+    stage.agent._services.bird.supervisor = Supervisor(daemon, directory, stage.agent.events)
     if first:
         stage.during = to_bird
     try:
