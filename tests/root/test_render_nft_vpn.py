@@ -208,14 +208,15 @@ def test_bfd_and_bgp_of_the_peer_arrive(wires: Wires) -> None:
         wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, UDP, udp(3784), ttl=255))
         assert receiver.recv(10) == b""
     before = counters()
-    # Nobody listens: the answer is a reset, which proves that the SYN reached the stack.
-    segment = bytearray(tcp(1024, 179))
-    ends = socket.inet_aton(INSIDE_PEER) + socket.inet_aton(INSIDE_US)
-    segment[16:18] = struct.pack(
-        "!H", checksum(ends + struct.pack("!HH", TCP, 20) + bytes(segment))
-    )
-    wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, TCP, bytes(segment)))
-    assert wires.arrives(TUNNEL, INSIDE_US, INSIDE_PEER)[13] & 4
+    # Its call, and its answer to ours. Nobody listens: a reset proves that they reached the stack.
+    for source, destination in ((1024, 179), (179, 1024)):
+        segment = bytearray(tcp(source, destination))
+        ends = socket.inet_aton(INSIDE_PEER) + socket.inet_aton(INSIDE_US)
+        segment[16:18] = struct.pack(
+            "!H", checksum(ends + struct.pack("!HH", TCP, 20) + bytes(segment))
+        )
+        wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, TCP, bytes(segment)))
+        assert wires.arrives(TUNNEL, INSIDE_US, INSIDE_PEER)[13] & 4
     wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, ICMP, icmp(8)))
     assert wires.arrives(TUNNEL, INSIDE_US, INSIDE_PEER)[0] == 0
     assert counters() == before

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from bongsu.model.network import Network
+from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
 from bongsu.plan.selectors import children
 from bongsu.render import render_node
@@ -25,10 +28,19 @@ from tests.root.frr_box import PROGRAMS, readable, until
 pytestmark = pytest.mark.root
 
 NAMESPACE = "bst-render-vpn"
+
+
+def with_stand_ins(network: str) -> dict[str, NodePlan]:
+    """The plans of a network, and those of the nodes that play its clouds in a lab."""
+    given = Network.model_validate(yaml.safe_load(NETWORKS[network].read_text()))
+    clouds = {vpn.cloud for vpn in given.vpns.values()}
+    return plans(network) | {f"{name}-cloud": stand_in_plan(given, name) for name in clouds}
+
+
 ALL = {
     f"{network}-{node}": plan
     for network in NETWORKS
-    for node, plan in plans(network).items()
+    for node, plan in with_stand_ins(network).items()
     if plan.platform == "linux" and plan.vpns
 }
 LIBRESWAN = [Path("/"), Path("/var/lib/bongsu/debian/libreswan/root")]
@@ -173,6 +185,13 @@ def test_libipsec(plan: NodePlan, namespace: str, tmp_path: Path, pair: Path) ->
     finally:
         charon.stop()
     assert "kernel-libipsec" in charon.log.read_text()
+
+
+@pytest.mark.parametrize("plan", [pytest.param(plan, id=name) for name, plan in ALL.items()])
+def test_nftables(plan: NodePlan, namespace: str) -> None:
+    """Loaded, not only checked: the kernel judges the elements of sets itself."""
+    rules = render_node(plan)["/etc/nftables.d/60-bongsu.nft"]
+    run(["nft", "-f", "-"], input=rules, netns=namespace)
 
 
 @pytest.mark.parametrize("plan", chosen(routing="frr"))
