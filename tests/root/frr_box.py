@@ -1,7 +1,6 @@
 """FRR's daemons in a namespace, started by hand: what the rendered files are tried on."""
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ class FrrBox:
         self.namespace = namespace
         self._log = directory / f"{namespace}.frr.log"
         self._processes: list[Process] = []
-        readable(directory)
 
     def start(self, configuration: str | None = None) -> None:
         """Start all, and load one file for all of them."""
@@ -88,14 +86,6 @@ class FrrBox:
             for address, peer in family.get("peers", {}).items()
             if peer["state"] == "Established"
         }
-
-
-def readable(folder: Path) -> Path:
-    """Let another user pass into a folder of ours: FRR's daemons read it as `frr`."""
-    for directory in (folder, *folder.parents):
-        if directory.stat().st_uid == os.getuid() and directory != Path("/"):
-            directory.chmod(directory.stat().st_mode | 0o011)
-    return folder
 
 
 def until(holds: Callable[[], object], what: str, within_s: float = 30) -> None:

@@ -5,6 +5,7 @@ node's own settings for user space. Libreswan's is nearly none, so its algorithm
 """
 
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from bongsu.render.strongswan.render import CONNECTIONS as SWANCTL
 from bongsu.system import netns
 from bongsu.system.run import Completed, Process, run, spawn
 from tests.golden.networks import NETWORKS, plans
-from tests.root.frr_box import PROGRAMS, readable, until
+from tests.root.frr_box import PROGRAMS, until
 
 pytestmark = pytest.mark.root
 
@@ -68,6 +69,14 @@ def namespace() -> Iterator[str]:
     run(["ip", "link", "set", "lo", "up"], netns=NAMESPACE)
     yield NAMESPACE
     netns.remove(NAMESPACE)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that FRR's daemons, which are another user, can read; pytest's own are closed."""
+    with tempfile.TemporaryDirectory(prefix="bongsu-test-") as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
 
 
 class Charon:
@@ -195,13 +204,13 @@ def test_nftables(plan: NodePlan, namespace: str) -> None:
 
 
 @pytest.mark.parametrize("plan", chosen(routing="frr"))
-def test_frr(plan: NodePlan, tmp_path: Path) -> None:
+def test_frr(plan: NodePlan, open_folder: Path) -> None:
     """Both ways of writing them, whichever the node has."""
     if not (PROGRAMS / "bgpd").exists():
         pytest.skip("FRR is not installed")
     for integrated in (True, False):
         files = render_node(plan.model_copy(update={"frr_integrated": integrated}))
-        folder = readable(tmp_path) / ("one" if integrated else "each")
+        folder = open_folder / ("one" if integrated else "each")
         put({p: t for p, t in files.items() if p.startswith("/etc/frr/")}, folder, folder)
         found = sorted((folder / "etc/frr").glob("*.conf"))
         names = {path.name for path in found} - {"vtysh.conf"}
@@ -220,11 +229,11 @@ def test_frr(plan: NodePlan, tmp_path: Path) -> None:
                 assert f"\n{path.stem}=yes\n" in daemons
 
 
-def test_frr_bites(tmp_path: Path) -> None:
+def test_frr_bites(open_folder: Path) -> None:
     """Its dry run does find a word that it does not know."""
     if not (PROGRAMS / "bgpd").exists():
         pytest.skip("FRR is not installed")
-    wrong = readable(tmp_path) / "frr.conf"
+    wrong = open_folder / "frr.conf"
     wrong.write_text("router bgp 65000\n neighbour 192.0.2.1 remote-as 65001\nexit\n")
     for program in ("vtysh", str(PROGRAMS / "bgpd")):
         done = run([program, "-C", "-f", str(wrong)], check=False)
