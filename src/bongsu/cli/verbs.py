@@ -24,6 +24,7 @@ class Verb:
 VERBS = {
     "check": Verb("files", "check", "Judge a network file: every error and finding."),
     "render": Verb("files", "render", "Write every node's native configuration."),
+    "import": Verb("imports", "import_", "Turn what a cloud lets one download into YAML."),
     "plan": Verb("files", "plan", "Print the nodes' plans, JSON."),
     "explain": Verb("files", "explain", "Print what a check's code means, and how to mend it."),
     "schema": Verb("files", "schema", "Print the JSON Schema of the network file."),

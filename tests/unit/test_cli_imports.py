@@ -1,0 +1,128 @@
+"""`bongsu import` and `render --helper`, as a person calls them."""
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from bongsu.cli.main import app
+from bongsu.intent import load_text
+
+HERE = Path(__file__).parent / "imports"
+EXAMPLE = Path(__file__).parents[2] / "examples" / "hybrid-vpn.yaml"
+KEYS = ("InventedOciKey1abcdefghijklmnopqrstuvw", "InventedOciKey2abcdefghijklmnopqrstuvw")
+OPTIONS = (
+    "--cloud-network", "172.16.0.0/16", "--site-network", "10.20.0.0/16", "--name", "hub",
+    "--address", "10.20.0.5/24", "--gateway", "10.20.0.1", "--asn", "65000",
+)  # fmt: skip
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def imported(tmp_path: Path, *more: str, name: str = "oci-helper") -> Result:
+    file = str(HERE / f"{name}.txt")
+    return run("import", file, "--secrets", str(tmp_path / "keys"), *OPTIONS, *more)
+
+
+def test_yaml_on_standard_output_keys_in_files_of_their_own(tmp_path: Path) -> None:
+    done = imported(tmp_path)
+    assert done.exit_code == 0, done.output
+    network = load_text(done.stdout, "stdout").network
+    tunnels = network.vpns["hub"].tunnels
+    for tunnel, key in zip(tunnels.values(), KEYS, strict=True):
+        assert tunnel.psk is not None
+        path = Path(tunnel.psk.removeprefix("file:"))
+        assert path.parent == tmp_path / "keys"
+        assert path.read_text() == key + "\n"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert key not in done.output
+        assert key not in done.stderr
+
+
+def test_a_second_import_leaves_the_same_keys_and_mends_their_mode(tmp_path: Path) -> None:
+    assert imported(tmp_path).exit_code == 0
+    for path in (tmp_path / "keys").iterdir():
+        path.chmod(0o644)
+    assert imported(tmp_path).exit_code == 0
+    assert {stat.S_IMODE(p.stat().st_mode) for p in (tmp_path / "keys").iterdir()} == {0o600}
+
+
+def test_another_key_is_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    there = tmp_path / "keys" / "hub-vti1.psk"
+    there.write_text("the key of another day\n")
+    done = imported(tmp_path)
+    assert done.exit_code == 1
+    assert "holds another key" in done.output
+    assert there.read_text() == "the key of another day\n"
+    assert not done.stdout.startswith("version")
+    assert all(key not in done.output for key in KEYS)
+
+
+def test_into_a_file_that_has_the_node(tmp_path: Path) -> None:
+    network = tmp_path / "network.yaml"
+    network.write_text(EXAMPLE.read_text())
+    file = str(HERE / "aws-generic.txt")
+    done = run("import", file, "--into", str(network), "--site", "cpe", "--name", "second",
+               "--cloud-network", "10.80.0.0/16", "--site-network", "10.0.0.0/16",
+               "--secrets", str(tmp_path / "keys"))  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "takes us for AS 65010, and cpe is AS 65000" in done.stderr
+    assert "takes us for 198.51.100.20, and cpe has no such address" in done.stderr
+    assert "a new cloud is plugged in there by hand" in done.stderr
+    parts = yaml.safe_load(done.stdout)
+    assert list(parts) == ["clouds", "vpns"]
+    assert list(parts["vpns"]) == ["hub", "second"]
+    assert network.read_text() == EXAMPLE.read_text(), "the file itself is the operator's"
+    whole = yaml.safe_load(network.read_text()) | parts
+    whole = {key: value for key, value in whole.items() if key not in ("lab", "tests")}
+    assert set(load_text(yaml.safe_dump(whole), "x").network.vpns) == {"hub", "second"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("nothing.txt",), 2, "cannot read nothing.txt"),
+        ((str(HERE / "oci-helper.txt"), "--as", "csv"), 2, "no format is called csv"),
+        ((str(HERE / "oci-helper.txt"), "--as", "aws-ios"), 1, "no tunnel is described here"),
+        ((str(HERE / "oci-helper.txt"),), 1, "--cloud-network"),
+        ((str(HERE / "oci-helper.txt"), "--cloud-network", "ten"), 2, "no address with its length"),
+        ((str(HERE / "oci-helper.txt"), "--gateway", "here"), 2, "--gateway here: no address"),
+        ((str(EXAMPLE),), 1, "of no format that is known here"),
+        ((str(HERE / "oci-helper.txt"), "--into", str(EXAMPLE), "--site", "x"), 2, "no node x"),
+        ((str(HERE / "oci-helper.txt"), "--into", str(HERE / "aws-ios.txt")), 1, "aws-ios.txt:"),
+        ((str(HERE / "oci-helper.txt"), "--site", "No Name"), 1, "--site is no name"),
+    ],
+)
+def test_one_clear_error(arguments: tuple[str, ...], code: int, says: str, tmp_path: Path) -> None:
+    done = run("import", *arguments, "--secrets", str(tmp_path / "keys"))
+    assert done.exit_code == code, done.output
+    assert says in done.output
+    assert done.stdout == ""
+    assert not (tmp_path / "keys").exists(), "nothing is written before all is well"
+
+
+def test_pages_are_written_and_shown(tmp_path: Path) -> None:
+    out = tmp_path / "pages"
+    done = run("render", str(EXAMPLE), "--helper", "-o", str(out))
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in out.iterdir()) == ["hub.html", "hub.md"]
+    shown = run("render", str(EXAMPLE), "--helper")
+    assert shown.stdout == (out / "hub.md").read_text()
+    pages = json.loads(run("render", str(EXAMPLE), "--helper", "--json").stdout)
+    assert pages["hub.html"] == (out / "hub.html").read_text()
+    assert f"bongsu check {EXAMPLE}" in shown.stdout
+
+
+def test_no_vpn_no_page() -> None:
+    other = EXAMPLE.with_name("anycast.yaml")
+    done = run("render", str(other), "--helper")
+    assert done.exit_code == 2
+    assert "has no VPN, so there is no page" in done.output
