@@ -83,6 +83,13 @@ class Suite:
         return [part for part in found if part is not None]
 
     @property
+    def check_bytes(self) -> int:
+        """Length of the check value on the wire (RFC 4106 section 6 has three of them for GCM)."""
+        if self.integrity is not None:
+            return INTEGRITY[self.integrity]
+        return {"gcm8": 8, "cm12": 12}.get(self.encryption[-4:], 16)
+
+    @property
     def key_bits(self) -> int:
         return (AEAD | ENCRYPTION)[self.encryption]
 

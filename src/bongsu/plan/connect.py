@@ -11,7 +11,7 @@ from itertools import chain, count
 from bongsu.model.base import Address, Interface, Prefix
 from bongsu.model.network import Network
 from bongsu.model.node import Node, NodeInterface, Platform, Role, RoutingDaemon
-from bongsu.model.proposal import ENCRYPTION, INTEGRITY, Suite, suite
+from bongsu.model.proposal import ENCRYPTION, Suite, suite
 from bongsu.model.vpn import Binding, Cloud, Dpd, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
@@ -278,9 +278,8 @@ def _payload(room: int, chosen: Suite) -> int:
         initial, block = 8, 8
     else:
         initial, block = (16, 16) if ENCRYPTION[chosen.encryption] else (0, 4)
-    check = INTEGRITY[chosen.integrity] if chosen.integrity is not None else 16
     # Padding, its length and the next header end on a block (RFC 4303 section 2.4).
-    return (room - initial - check) // block * block - 2
+    return (room - initial - chosen.check_bytes) // block * block - 2
 
 
 def _distinct(names: list[str], taken: set[str]) -> dict[str, str]:
