@@ -13,7 +13,7 @@ import pytest
 
 from bongsu.render import render_node
 from tests.golden import document_e
-from tests.golden.networks import plans
+from tests.golden.networks import HERE, plans
 
 NAMES = {"Tunnel-1": "vti1", "Tunnel-2": "vti2"}
 """A tunnel is called as its interface is."""
@@ -203,6 +203,14 @@ def test_the_comparison_bites(files: dict[str, str]) -> None:
     ):
         with pytest.raises(AssertionError, match="without a reason"):
             test_bgp({"/etc/frr/frr.conf": frr.replace(old, new)})
+
+
+def test_the_reasons_are_told_to_users() -> None:
+    page = " ".join((HERE.parents[1] / "docs/vpn-files.md").read_text().split())
+    tables = (LIBRESWAN, BGPD, DAEMONS, SYSCTL, FIREWALLD)
+    reasons = {reason for table in tables for reason in table.values()}
+    assert len(reasons) > 20
+    assert {reason for reason in reasons if reason not in page} == set()
 
 
 def plain(text: str) -> set[str]:
