@@ -91,8 +91,11 @@ def mtr(
     if read is not None or resume is not None:
         if first is not None or (read is not None and resume is not None):
             wrong("--read and --resume take a file, which knows its ends")
-        if read is not None:
-            _show(kept(read), as_report, as_json, chart)
+        if count is not None or duration is not None or udp or size is not None or out_file:
+            wrong("what is measured stands in the file", "give --resume or --read alone")
+        run = kept(read or resume or Path())
+        if read is not None or run.complete:
+            _show(run, as_report, as_json, chart)
             return
     if resume is not None:
         measurement = _resumed(resume)

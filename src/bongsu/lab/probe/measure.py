@@ -103,12 +103,6 @@ class Measurement:
             journal.close()
             raise
 
-    @property
-    def complete(self) -> bool:
-        """Whether as many probes were decided as were asked for."""
-        count = self.run.head.count
-        return count is not None and self.run.done >= count
-
     def step(self, now: int) -> None:
         """Send what is due, and keep what is known."""
         for probe in self.machine.poll(now):

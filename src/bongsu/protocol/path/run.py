@@ -89,6 +89,11 @@ class Run:
         return int(np.count_nonzero(self.rows["ttl"] == TARGET))
 
     @property
+    def complete(self) -> bool:
+        """Whether as many probes were decided as were asked for."""
+        return self.head.count is not None and self.done >= self.head.count
+
+    @property
     def next_sequence(self) -> int:
         """A number that no probe of it had."""
         return int(self.rows["sequence"].max()) + 1 if len(self.rows) else 0
