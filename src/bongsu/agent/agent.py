@@ -53,7 +53,7 @@ STATE_PATTERNS = tuple(
 """Everything that is ever made in the state directory, but for the lock, which goes last."""
 LOCK_NAME = "agent.lock"
 REFRESH_S = 1.0
-"""How often the tunnels' interfaces follow the path MTU, and IPsec and BGP sessions are looked at."""
+"""How often the tunnels' interfaces follow the path MTU, and BIRD's sessions are looked at."""
 
 
 class AgentBusyError(Exception):
@@ -185,10 +185,8 @@ class Agent:
             if self._hung_up:
                 self._hung_up = False
                 await self._apply_again()
-            elif not self._applying.locked():
-                await self._look_at_vpns()
-                if self._backend is not None:
-                    await self._look(self._backend)
+            elif self._backend is not None and not self._applying.locked():
+                await self._look(self._backend)
 
     async def _apply_again(self) -> None:
         self.events.add("agent", "", "SIGHUP: the bundle is read again")
@@ -198,13 +196,6 @@ class Agent:
             self.events.add("agent", "", f"goes on as it was: {error}", level="error")
         except Exception as error:
             self._failed("apply", error)
-
-    async def _look_at_vpns(self) -> None:
-        try:
-            await self._vpn.look()
-            self._failing.pop("vpns", None)
-        except Exception as error:
-            self._failed("vpns", error)
 
     async def _look(self, backend: GreBackend) -> None:
         """Sessions, lines that could not be set, the path MTU. Whatever fails, the agent goes on."""

@@ -104,7 +104,7 @@ class LibipsecService:
             directory.rmdir()
 
     def associations(self) -> dict[str, list[IkeSa] | None]:
-        return {name: _ask(run.charon) for name, run in self._runs.items()}
+        return {name: _ask(run.charon) for name, run in list(self._runs.items())}
 
     def initiate(self, tunnel: str) -> None:
         if tunnel in self._runs:

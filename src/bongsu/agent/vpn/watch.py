@@ -28,6 +28,8 @@ from bongsu.system.daemons.neighbor import BgpNeighbor
 from bongsu.system.ipsec import interfaces, underlay
 from bongsu.system.ipsec.state import IkeSa, IkeState, best
 
+LOOK_S, HURRY_S = 1.0, 0.2
+"""How often everything is looked at, and how often while a tunnel is being negotiated."""
 AGAIN_FIRST_S, AGAIN_MOST_S = 3.0, 60.0
 """How long a tunnel that nobody negotiates waits until it is begun again: doubled each time."""
 
@@ -46,7 +48,7 @@ class Watched:
     echo: Echo | None = None
     evidence: Evidence = field(default_factory=Evidence)
     told: str = ""
-    """The cause that was told last."""
+    """The cause that was told last, its code."""
     last_change: dict[str, Any] | None = None
     rekeys: int = 0
     """ESP associations after the first, while the tunnel stood."""
@@ -76,6 +78,7 @@ class VpnWatch:
         self._attribution = Attribution({})
         self._looking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._run: asyncio.Task[None] | None = None
         self.watched: dict[str, Watched] = {}
 
     async def follow(self, plan: NodePlan) -> None:
@@ -98,14 +101,29 @@ class VpnWatch:
             self._take(self.watched[name], tunnel)
         self._attribution = Attribution({name: str(t.remote) for name, t in wanted.items()})
         self._follow_logs()
+        if self.watched and self._run is None:
+            self._run = asyncio.ensure_future(self._keep_looking())
 
     def close(self) -> None:
         """Watch nothing any more; lines stay as they are."""
-        for task in self._tasks:
+        for task in (*self._tasks, *filter(None, [self._run])):
             task.cancel()
+        self._run = None
         for name in list(self.watched):
             self._drop(name)
         self._tails.clear()
+
+    async def _keep_looking(self) -> None:
+        while True:
+            negotiated = any(
+                not one.machine.verdict.carries and one.evidence.ike != IkeState.NONE
+                for one in self.watched.values()
+            )
+            await asyncio.sleep(HURRY_S if negotiated else LOOK_S)
+            try:
+                await self.look()
+            except Exception as error:
+                self._failed("vpns", error)
 
     async def look(self) -> None:
         """Take everything in. Whatever cannot be asked is told by `failed`, and the rest goes on."""
@@ -203,7 +221,7 @@ class VpnWatch:
             self._tell(one, change, now)
         elif (
             (cause := one.machine.cause) is not None
-            and cause.text != one.told
+            and cause.code != one.told
             and one.machine.verdict is not Verdict.UP
         ):
             self._tell_cause(one, cause)
@@ -230,8 +248,10 @@ class VpnWatch:
         one.since = time.monotonic()
         if verdict is Verdict.DOWN:
             one.fell_ns = now
+        elif change.before is Verdict.DOWN and one.echo is not None:
+            one.echo.prober.forgive()
         text = cause.text if cause is not None else "it carries"
-        one.told = cause.text if cause is not None else ""
+        one.told = cause.code if cause is not None else ""
         event = self._events.add(
             "link-state", one.plan.name, text,
             level="info" if verdict is Verdict.UP else "warning", state=verdict.value,
@@ -241,7 +261,7 @@ class VpnWatch:
         one.last_change = {"time": event.time, "state": verdict.value, "cause": text}
 
     def _tell_cause(self, one: Watched, cause: Cause) -> None:
-        one.told = cause.text
+        one.told = cause.code
         self._events.add(
             "link-state", one.plan.name, cause.text, level="warning",
             state=one.machine.verdict.value, layer=cause.layer.value, code=cause.code,
@@ -250,7 +270,7 @@ class VpnWatch:
     async def _again(self) -> None:
         """Begin anew what nobody negotiates: refused once, strongSwan waits for somebody to ask."""
         now = time.monotonic()
-        for name, one in self.watched.items():
+        for name, one in list(self.watched.items()):
             sa = one.association
             idle = sa is None or (sa.state is IkeState.ESTABLISHED and not sa.esp)
             if one.plan.start != "initiate" or not idle or not one.evidence.daemon:

@@ -2,12 +2,9 @@
 
 import typer
 
-from bongsu.cli.show import keepalive
+from bongsu.cli.show import bgp, keepalive, vpn
 
 app = typer.Typer(help="Show what the nodes see now.", no_args_is_help=True)
 app.command()(keepalive.keepalive)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps it a group while it has one command."""
+app.command()(vpn.vpn)
+app.command()(bgp.bgp)

@@ -47,8 +47,15 @@ class Probe:
     """So many mean that nothing comes through."""
     ever: bool
     """Whether one was ever answered since the tunnel stands: a far end may not answer at all."""
-    loss: float = 0.0
-    """Part of the last minute's without an answer, 0 to 1."""
+    lost: int = 0
+    """Of the last minute's."""
+    counted: int = 0
+    """Of the last minute."""
+
+    @property
+    def loss(self) -> float:
+        """Part of the last minute's without an answer, 0 to 1."""
+        return self.lost / self.counted if self.counted else 0.0
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,8 @@ class Evidence:
     """Whether the tunnel's interface is there."""
 
 
-LOSS = 0.001
-"""Of the probes, from which on a link counts as degraded (Cloudflare's tunnel health has it so)."""
+LOSS, LOST = 0.01, 3
+"""Of a minute's probes, from which on a link counts as degraded; fewer than so many are chance."""
 
 
 def judge(seen: Evidence) -> tuple[Health, Cause | None]:
@@ -148,7 +155,7 @@ def _weak_probe(probe: Probe | None) -> Cause | None:
         return None
     if not probe.ever and probe.unanswered >= probe.misses:
         return Cause(Layer.ESP, "probe-silent", "no probe was ever answered: is echo let through?")
-    if probe.ever and probe.loss >= LOSS:
+    if probe.ever and probe.lost >= LOST and probe.loss >= LOSS:
         return Cause(Layer.ESP, "loss", f"{probe.loss:.1%} of the probes are lost")
     return None
 

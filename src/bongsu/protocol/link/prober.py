@@ -39,6 +39,10 @@ class Prober:
         self._unanswered = 0
         self._ever = False
 
+    def forgive(self) -> None:
+        """What was lost while the tunnel was down has been told; loss is counted anew."""
+        self._done.clear()
+
     def send(self, now: int) -> int | None:
         """The number to send now, 16 bits; None before it is due."""
         if now < self.due:
@@ -68,8 +72,7 @@ class Prober:
     def evidence(self, now: int) -> Probe:
         """What is known now."""
         recent = [ok for at, ok in self._done if now - at < WINDOW_NS]
-        loss = recent.count(False) / len(recent) if recent else 0.0
-        return Probe(self._unanswered, self.misses, self._ever, loss)
+        return Probe(self._unanswered, self.misses, self._ever, recent.count(False), len(recent))
 
     def _expire(self, now: int) -> None:
         """What is out for longer than an interval is missed; an answer until then still counts."""
@@ -78,4 +81,6 @@ class Prober:
                 continue
             del self._waiting[sequence]
             self._unanswered += 1
-            self._done.append((now, False))
+            # Until the first answer the tunnel may only just have come up: that is no loss.
+            if self._ever:
+                self._done.append((now, False))

@@ -10,6 +10,7 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ _ROUTE = re.compile(
 )
 _VIA = re.compile(r"\s+via (\S+) on (\S+)")
 _DEV = re.compile(r"\s+dev (\S+)")
+_SERVER_TIME = re.compile(r"Current server time is (\S+ \S+)")
 _BGP_LINES = {
     "state": re.compile(r"\s+BGP state:\s+(\S+)"),
     "address": re.compile(r"\s+Neighbor address:\s+([^\s%]+)"),
@@ -144,7 +146,7 @@ class BirdControl:
 
     def bgp_neighbors(self) -> list[BgpNeighbor]:
         """BGP sessions with what they carry."""
-        return parse_neighbors(self.ask("show protocols all"))
+        return parse_neighbors(self.ask("show protocols all"), self.ask("show status"))
 
     def bfd_sessions(self) -> list[BfdSession]:
         """BFD sessions; none when no BFD protocol runs."""
@@ -204,14 +206,18 @@ def parse_protocols(lines: list[Line]) -> list[ProtocolState]:
     return found
 
 
-def parse_neighbors(lines: list[Line]) -> list[BgpNeighbor]:
-    """Sessions of `show protocols all`, those that have a neighbor's address."""
+def parse_neighbors(lines: list[Line], status: list[Line] | None = None) -> list[BgpNeighbor]:
+    """Sessions of `show protocols all`, those that have a neighbor's address.
+
+    How long they have been so is reckoned by BIRD's own clock, as `show status` gives it.
+    """
+    clock = next((m[1] for line in status or [] if (m := _SERVER_TIME.match(line.text))), "")
     found: list[dict[str, str]] = []
     counts: list[dict[str, int]] = []
     for line in lines:
         head = _PROTOCOL.fullmatch(line.text.rstrip()) if line.code == 1002 else None
         if head:
-            found.append({"name": head[1]} if head[2] == "BGP" else {})
+            found.append({"name": head[1], "since": head[5]} if head[2] == "BGP" else {})
             counts.append({})
         elif line.code == 1006 and found and found[-1]:
             for key, pattern in _BGP_LINES.items():
@@ -228,7 +234,7 @@ def parse_neighbors(lines: list[Line]) -> list[BgpNeighbor]:
             asn=int(one["asn"]),
             # BIRD calls a session that waits for its next try Down or Start; RFC 4271 has Idle.
             state={"Down": "Idle", "Passive": "Active"}.get(one["state"], one["state"]),
-            since_s=None,
+            since_s=_between(one["since"], clock),
             received=count.get("received"),
             sent=count.get("sent"),
             last_error=one.get("last_error", ""),
@@ -236,6 +242,14 @@ def parse_neighbors(lines: list[Line]) -> list[BgpNeighbor]:
         for one, count in zip(found, counts, strict=True)
         if {"address", "asn", "state"} <= one.keys()
     ]
+
+
+def _between(since: str, now: str) -> float | None:
+    try:
+        age = datetime.fromisoformat(now) - datetime.fromisoformat(since)
+    except ValueError:
+        return None
+    return max(0.0, age.total_seconds())
 
 
 def parse_bfd(lines: list[Line]) -> list[BfdSession]:
