@@ -140,15 +140,13 @@ def _gateway(plan: NodePlan, tunnel: VpnTunnelPlan) -> Address | None:
 def _dpd(tunnel: VpnTunnelPlan, *, version2: bool) -> Options:
     if tunnel.dpd is None:
         return {}
-    options = {
+    # IKEv2 has no such time of its own: a request that nobody answers is given up after this.
+    timeout = ("retransmit-timeout", "s") if version2 else ("dpdtimeout", "")
+    return {
         "dpddelay": text.number(tunnel.dpd.delay_s),
-        "dpdtimeout": text.number(tunnel.dpd.timeout_s),
+        timeout[0]: text.number(tunnel.dpd.timeout_s) + timeout[1],
         "dpdaction": ACTIONS[tunnel.dpd.action],
     }
-    if version2:
-        # IKEv2 has no such time of its own: a request that nobody answers is given up after this.
-        options["retransmit-timeout"] = f"{tunnel.dpd.timeout_s}s"
-    return options
 
 
 def _children(tunnel: VpnTunnelPlan) -> list[Child]:
