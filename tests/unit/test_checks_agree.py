@@ -3,7 +3,7 @@
 from itertools import islice, product
 from typing import Any
 
-from bongsu.checks import run_checks
+from bongsu.checks import Severity, run_checks
 from bongsu.intent import load_text
 from bongsu.model.node import Platform
 from bongsu.plan.compile import compile_network
@@ -183,6 +183,55 @@ def test_of_frr_check_and_render_say_the_same() -> None:
         assert all(f"{item.message} ({item.hint})" in refusal for item in found), refusal
         verdicts.add(bool(found))
     assert verdicts == {True, False}
+
+
+IKE = """
+version: 1
+name: small
+nodes:
+  cpe:
+    role: router
+    ipsec: {daemon}
+    interfaces:
+      ens3: {{role: uplink, addresses: [10.0.0.2/24], gateway: 10.0.0.1, public: 203.0.113.9}}
+clouds: {{c: {{profile: generic, asn: 64999, networks: [{cloud}]}}}}
+vpns:
+  v:
+    site: cpe
+    cloud: c
+    networks: [10.0.0.0/24]
+    binding: {binding}
+    bgp: {{}}
+    ike: {{version: {version}, proposals: [{ike}], lifetime_s: {lifetime}}}
+    esp: {{proposals: [{esp}]}}
+    tunnels: {{{name}: {{headend: 198.51.100.9, inside: 10.20.0.1/30, psk: 'env:K', mark: 7}}}}
+"""
+IKE_CHOICES: dict[str, tuple[Any, ...]] = {
+    "daemon": ("libreswan", "strongswan"),
+    "cloud": ("172.16.0.0/16", "'fd00::/48'"),
+    "binding": ("vti", "xfrm", "policy"),
+    "version": (1, 2),
+    "ike": ("aes256-sha256-modp2048", "aes256-sha256-modp1024", "aes256gcm16-prfsha256-ecp256"),
+    "lifetime": (3600, 100000),
+    "esp": ("aes256-sha256", "aes256gcm16-ecp256, aes256-sha256-modp2048", "des-md5"),
+    "name": ("ipsec7", "tun0"),
+}
+
+
+def test_of_ike_daemons_check_and_render_say_the_same() -> None:
+    """Every seventh: no choice has seven values, so all pairs of choices come up."""
+    verdicts = set()
+    for chosen in islice(product(*IKE_CHOICES.values()), 0, None, 7):
+        text = IKE.format(**dict(zip(IKE_CHOICES, chosen, strict=True)))
+        network = load_text(text, "f").network
+        plans = compile_network(network)
+        found = [item for item in run_checks(network, plans) if item.severity is Severity.ERROR]
+        refusal = refused(plans["cpe"])
+        assert not refusal or found, text
+        by_daemon = [item for item in found if item.code == "LSW001"]
+        assert not by_daemon or refusal, text
+        verdicts.add((bool(by_daemon), bool(refusal)))
+    assert verdicts >= {(True, True), (False, False)}
 
 
 FATES: dict[str, tuple[str, ...]] = {

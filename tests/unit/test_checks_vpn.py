@@ -336,6 +336,14 @@ CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
         (*HUB, "static"),
         "binding is policy",
     ),
+    (
+        "VPN019",
+        E,
+        "clouds: {seoul: {networks: ['fd00:9::/48']}}",
+        HUB,
+        "no family that both sides speak",
+    ),
+    ("LSW001", E, "vpns: {hub: {binding: xfrm}}", VTI1, "ipsecN"),
     ("VPN020", I, CERTIFICATE, VTI2, "`peer_id` is 146.56.44.93"),
     (
         "ADR001",
@@ -648,6 +656,7 @@ QUIET: list[tuple[str, str]] = [
     ),
     ("MTU001", "vpns: {hub: {mtu: 1438}}"),
     ("LNX001", ""),
+    ("LSW001", "nodes: {cpe: {ipsec: null}}\nvpns: {hub: {binding: xfrm}}"),
 ]
 
 

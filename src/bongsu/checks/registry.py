@@ -1,8 +1,8 @@
 """The table of all checks, and the one function that runs them.
 
 A code is an area and a number and never changes its meaning: ADR addresses, BFD, BGP, FRR, GRE, IOS,
-LNX Linux, MTU, PFS pfSense, RTE routing, SEC security, VPN connections to a cloud, VYO VyOS. A rule is a
-pure function; it yields findings of its own code only.
+LNX Linux, LSW Libreswan, MTU, PFS pfSense, RTE routing, SEC security, VPN connections to a cloud, VYO
+VyOS. A rule is a pure function; it yields findings of its own code only.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -45,6 +45,7 @@ from bongsu.checks.rules import (
     ipsec_keepalive,
     keepalive_family,
     key_lifetimes,
+    libreswan,
     linux,
     multipoint,
     neighbor_reach,
@@ -141,6 +142,7 @@ RULES: tuple[Rule, ...] = (
     Rule("GRE014", two_watchers.check),
     Rule("IOS001", ios.check),
     Rule("LNX001", linux.check),
+    Rule("LSW001", libreswan.check),
     Rule("MTU001", tunnel_mtu.check),
     Rule("MTU002", small_mtu.check),
     Rule("MTU003", stacked_tunnels.check),

@@ -22,6 +22,15 @@ def _wrong(connection: Connection) -> Iterator[tuple[Path, str, str]]:
             f"{connection.site} has no LAN, and no `networks` are given: nobody there may use the VPN",
             "`networks:` with the prefixes on the site's side",
         )
+    elif not {p.version for p in connection.networks} & {
+        p.version for p in connection.cloud.networks
+    }:
+        yield (
+            at,
+            f"{connection.site} has {connection.networks[0]} and {vpn.cloud} has "
+            f"{connection.cloud.networks[0]}: there is no family that both sides speak",
+            "`networks` of one family on both sides",
+        )
     if not connection.routed:
         for field, given in (("bgp", vpn.bgp is not None), ("static", vpn.static)):
             if given:
