@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from bongsu.cli.main import app
 from bongsu.intent import load_text
 
-HERE = Path(__file__).parent / "imports"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hybrid-vpn.yaml"
+HERE = EXAMPLE.parent / "downloads"
 KEYS = ("InventedOciKey1abcdefghijklmnopqrstuvw", "InventedOciKey2abcdefghijklmnopqrstuvw")
 OPTIONS = (
     "--cloud-network", "172.16.0.0/16", "--site-network", "10.20.0.0/16", "--name", "hub",

@@ -16,8 +16,13 @@ from bongsu.intent.imports.network import Parts, Wishes, network_parts
 from bongsu.model.vpn import Profile
 from bongsu.plan.compile import compile_network
 
-HERE = Path(__file__).parent / "imports"
-SAMPLES = {path.stem: path.read_text() for path in sorted(HERE.glob("*.txt"))}
+DOWNLOADS = Path(__file__).parents[2] / "examples" / "downloads"
+MORE = Path(__file__).parent / "imports"
+SAMPLES = {
+    path.stem: path.read_text()
+    for folder in (DOWNLOADS, MORE)
+    for path in sorted(folder.glob("*.txt"))
+}
 KINDS = {
     "aws-generic": "aws-generic",
     "aws-generic-old": "aws-generic",

@@ -2,11 +2,12 @@
 
 import re
 from ipaddress import ip_network
+from pathlib import Path
 from string import Formatter
 
 import pytest
 
-from bongsu.model.proposal import suite
+from bongsu.model.proposal import GROUPS, suite
 from bongsu.model.vpn import Profile
 from bongsu.plan.cloud import PROFILES
 from bongsu.plan.cloud.console import CONSOLES, Step
@@ -115,3 +116,36 @@ def test_inside_networks_that_clouds_keep() -> None:
     assert kept[9] == "169.254.19.0/24"
     assert kept[-1] == "169.254.201.0/24"
     assert len(kept) == 30
+
+
+# The document
+
+
+def rows() -> dict[str, list[str]]:
+    text = (Path(__file__).parents[2] / "docs" / "vpn-clouds.md").read_text()
+    cells = (line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("| "))
+    return {row[0]: row[1:] for row in cells if len(row) == 4}
+
+
+@pytest.mark.parametrize(("place", "kind"), enumerate([Profile.OCI, Profile.AWS, Profile.ALIBABA]))
+def test_the_document_says_the_same(place: int, kind: Profile) -> None:
+    profile = PROFILES[kind]
+    told = {name: cells[place] for name, cells in rows().items()}
+    assert told["gateway there"] == profile.gateway
+    assert told["its AS number"].startswith(str(profile.asn))
+    assert told["tunnels of a connection"] == str(profile.tunnels)
+    assert told["proposed for phase 1"] == f"`{profile.ike_proposals[0]}`"
+    assert told["proposed for phase 2"] == f"`{profile.esp_proposals[0]}`"
+    for lifetime in (profile.ike_lifetime_s, profile.esp_lifetime_s):
+        assert str(lifetime) in told["lifetimes, s"]
+    for bounds in (profile.ike_lifetimes_s, profile.esp_lifetimes_s):
+        assert bounds is None or str(bounds[1]) in told["lifetimes, s"]
+    assert set(re.findall(r"`(\w+)`", told["ciphers of phase 1"])) == profile.ike.encryption
+    phase_2 = set(re.findall(r"`(\w+)`", told["ciphers of phase 2"])) | profile.ike.encryption
+    assert phase_2 == profile.esp.encryption
+    hashes = set(re.findall(r"`(\w+)`", told["hashes"]))
+    assert hashes == profile.ike.hashes | profile.esp.hashes
+    assert told["BFD in the tunnel"] == ("yes" if profile.bfd else "no")
+    groups = told["groups"].replace("14 to 21", "14, 15, 16, 17, 18, 19, 20, 21")
+    numbers = {int(number) for number in re.findall(r"\d+", groups)}
+    assert numbers == {GROUPS[name] for name in profile.ike.groups | profile.esp.groups}

@@ -168,7 +168,9 @@ def _vpn(
     found |= {key: value for key, value in (("ike", ike), ("esp", esp)) if value}
     if dpd := _dpd(imported, asked):
         found["dpd"] = dpd
-    if imported.libreswan:
+    node = _mapping(_mapping(existing.get("nodes")).get(wishes.site))
+    if node.get("ipsec") == "libreswan" or (imported.libreswan and not existing):
+        # Its XFRM interfaces would want names of their own kind.
         found["binding"] = "vti"
     if _same(imported, asked, "encapsulation", "words on encapsulation"):
         found["encapsulation"] = True
