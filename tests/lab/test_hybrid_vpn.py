@@ -71,8 +71,9 @@ def vtysh(lab: Lab, node: str, question: str) -> Found:
     """FRR's own answer."""
     sockets = str(lab.paths.node(node) / "run" / "frr")
     argv = ["vtysh", "--vty_socket", sockets, "-c", f"{question} json"]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
-    return dict(json.loads(done.stdout))
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    # Nothing while its daemons start.
+    return dict(json.loads(done.stdout)) if done.returncode == 0 else {}
 
 
 def associations(lab: Lab, node: str, tunnel: str) -> str:
