@@ -23,6 +23,9 @@ RUN_DIRECTORY = "/run/bongsu/libipsec"
 IKE_PORT, NAT_PORT = 5000, 4500
 """Own ports of the n-th tunnel are n above these."""
 
+NOBODYS_MARK = "0x626f6e67"
+"""Of no packet."""
+
 PLUGINS = (
     "random nonce openssl pem pkcs1 pkcs8 x509 pubkey constraints "
     "kernel-libipsec kernel-netlink socket-default vici hmac kdf gcm"
@@ -71,6 +74,10 @@ def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int) -> Settings:
                 "vici": {"socket": vici(tunnel.name)},
                 # The selectors hold the far end's outer address, 0.0.0.0/0 as they are.
                 "kernel-libipsec": {"allow_peer_ts": "yes"},
+                # It routes what the selectors say into its device whatever it is told, 0.0.0.0/0 and
+                # so its own packets: in a table that only packets of this mark are led to, and none
+                # has it.
+                "kernel-netlink": {"fwmark": NOBODYS_MARK},
             },
         },
         # Without the list swanctl tries every plugin there is, and complains of each it has not.
