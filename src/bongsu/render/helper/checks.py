@@ -86,7 +86,11 @@ def _ipsec(scene: Scene) -> Iterator[Block]:
                 )
             )
     if scene.plan.platform is Platform.LINUX:
-        yield Check(("bongsu show vpn",), text("{tunnels} are *up*.", _tunnels(scene)))
+        said = (
+            "*State* of {tunnels} is *up*, *SPIs* is 2 or more, *In* and *Out* grow. Where one is not"
+            " up, the line below it says which layer is down, and why."
+        )
+        yield Check(("bongsu show vpn",), text(said, _tunnels(scene)))
     yield Check((), text(f"In the cloud: {scene.console.status}."))
 
 
@@ -116,12 +120,18 @@ def _bgp(scene: Scene) -> Iterator[Block]:
             yield Check(("show bgp summary",), text(said, values))
             sent = [f"show bgp ipv4 neighbors {p.address} advertised-routes" for p in scene.peers]
         case _:
-            yield Check(("bongsu show bgp",), text(said, values))
+            counts = ", ".join(dict.fromkeys(str(len(peer.announce)) for peer in scene.peers))
+            shown = text(
+                "For {neighbors} a number under *State/PfxRcd*, of prefixes of {cloud_networks},"
+                " and {counts} under *PfxSnt*.",
+                {**values, "counts": counts},
+            )
+            yield Check(("bongsu show bgp",), shown)
             if scene.plan.routing is RoutingDaemon.FRR:
-                shown = "vtysh -c 'show bgp summary'"
+                summary = "vtysh -c 'show bgp summary'"
                 told = "vtysh -c 'show bgp neighbors {} advertised-routes'"
                 sent = [told.format(peer.address) for peer in scene.peers]
-                yield Check((shown,), text("A number under *State/PfxRcd* for each neighbor."))
+                yield Check((summary,), text("A number under *State/PfxRcd* for each neighbor."))
             else:
                 sent = [
                     f"birdc show route export cloud{p.address.version}_{symbol(p.tunnel)}"
