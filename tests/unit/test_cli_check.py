@@ -91,3 +91,12 @@ def test_render_says_which_file_is_which_in_what_is_redirected() -> None:
     headers = [text for text in done.stdout.splitlines() if text.startswith("# seoul: /etc/")]
     assert "# seoul: /etc/bird/bird.conf" in headers
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("anycast", "2 tunnels,"), ("hybrid-vpn", "1 node, 2 VPN tunnels,")]
+)
+def test_tunnels_are_counted_of_either_kind(name: str, words: str) -> None:
+    done = run("check", str(EXAMPLE.parent / f"{name}.yaml"))
+    assert done.exit_code == 0
+    assert words in done.stdout + done.stderr

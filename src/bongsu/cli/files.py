@@ -25,6 +25,7 @@ from bongsu.cli.source import (
 )
 from bongsu.intent import IntentError, model_schema
 from bongsu.intent.problem import Problem
+from bongsu.model.network import Network
 
 
 def check(
@@ -62,11 +63,20 @@ def check(
         ]
         line(
             f"{file}: {_count(len(network.nodes), 'node')}, "
-            f"{_count(len(network.tunnels), 'tunnel')}, "
+            f"{_tunnels(network)}, "
             f"{len(codes())} checks: {', '.join(counts) or 'all is well'}"
         )
     if not verdict["ok"]:
         raise typer.Exit(EXIT_FINDINGS)
+
+
+def _tunnels(network: Network) -> str:
+    """How many there are, of either kind; of a kind that there is not, nothing."""
+    pipes = sum(len(vpn.tunnels) for vpn in network.vpns.values())
+    if not pipes:
+        return _count(len(network.tunnels), "tunnel")
+    gre = f"{_count(len(network.tunnels), 'tunnel')}, " if network.tunnels else ""
+    return gre + _count(pipes, "VPN tunnel")
 
 
 def _verdict(problems: list[Problem], source: Source | None, strict: bool) -> dict[str, object]:
