@@ -1,5 +1,6 @@
 """Each rule about VPN connections at its edges: what it finds, where, how bad, and what must pass."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,14 @@ from bongsu.checks.scene import Scene
 from bongsu.intent import load_text
 from bongsu.plan.cloud import PROFILES
 from bongsu.plan.compile import compile_network
-from tests.unit.check_helpers import EXAMPLES, check_change, check_values, example, found_codes
+from tests.unit.check_helpers import (
+    EXAMPLES,
+    check_change,
+    check_values,
+    example,
+    found_codes,
+    values_of,
+)
 
 E, W, I = Severity.ERROR, Severity.WARNING, Severity.INFO  # noqa: E741
 UPLINK = ("nodes", "cpe", "interfaces", "ens3")
@@ -669,6 +677,26 @@ def test_quiet(code: str, change: str) -> None:
 
 def test_the_example_is_clean() -> None:
     assert check_values(example("hybrid-vpn")) == []
+
+
+def test_the_file_in_the_documents_is_clean() -> None:
+    page = (EXAMPLES.parent / "docs" / "network-file.md").read_text()
+    (block,) = [text for text in re.findall(r"```yaml\n(.*?)```", page, re.S) if "vpns:" in text]
+    assert check_values(values_of("version: 1\nname: documents\n" + block)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "change"),
+    [
+        ("VPN002", "nodes: {cpe: {interfaces: {ens3: {public: null}}}}"),
+        ("VPN014", "nodes: {cpe: {interfaces: {ens3: {allows: []}}}}"),
+        ("VPN015", "nodes: {cpe: {interfaces: {ens3: {source_dest_check: true}}}}"),
+        ("RTE006", "nodes: {cpe: {interfaces: {ens3: {gateway: null}}}}"),
+        ("BGP007", "clouds: {seoul: {profile: generic}}"),
+    ],
+)
+def test_what_is_wrong_at_one_place_is_told_once(code: str, change: str) -> None:
+    assert len(found(change, code)) == 1
 
 
 def test_a_session_without_a_bound() -> None:
