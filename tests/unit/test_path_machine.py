@@ -81,8 +81,15 @@ def test_cycles_keep_their_pace() -> None:
 
 def test_a_fast_run_asks_the_hops_no_more_often() -> None:
     world = World(Pace(interval_ns=MS, count=3000), [R1, R2]).run()
-    counts = Counter(ttl for _, _, ttl in world.sent)
+    counts = Counter(each.ttl for each in world.outcomes)
     assert (counts[TARGET], counts[1], counts[2]) == (3000, 3, 3)
+
+
+def test_a_steady_path_costs_a_packet_for_each_place_on_it() -> None:
+    """Nothing more: a Linux target says about once a second that nobody listens on a port."""
+    world = World(Pace(count=10), [R1, R2]).run()
+    last = [ttl for time, _, ttl in world.sent if time >= 1009 * SECOND]
+    assert sorted(last) == [1, 2, 3]
 
 
 def test_silent_routers_are_passed_over() -> None:
@@ -141,6 +148,8 @@ def test_a_path_that_grows_loses_no_probe_to_the_target() -> None:
     world.run()
     assert world.machine.distance == 5
     assert [each.kind for each in world.of(TARGET)] == [Kind.REPLY] * 10
+    # the probe that found it out is one of its third hop
+    assert next(each.sender for each in world.of(3) if each.kind is Kind.EXCEEDED) == ip_address(R3)
 
 
 def test_a_path_that_shrinks() -> None:

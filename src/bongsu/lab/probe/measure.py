@@ -154,6 +154,8 @@ class Runner:
         self._stop = threading.Event()
         self._leave = threading.Event()
         self._error: BaseException | None = None
+        # not join(): interrupted by Ctrl-C, it can take a thread that runs for one that ended
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._main, name="measure", daemon=True)
 
     def start(self) -> "Runner":
@@ -163,8 +165,7 @@ class Runner:
 
     def running(self, wait_s: float) -> bool:
         """Whether it still runs after waiting so long for its end."""
-        self._thread.join(wait_s)
-        return self._thread.is_alive()
+        return not self._ended.wait(wait_s)
 
     def stop(self) -> None:
         """Send no more; what is on its way is still waited for."""
@@ -174,7 +175,7 @@ class Runner:
         """Wait for the end, with `leave` not for what is on its way; raises what ended it early."""
         if leave:
             self._leave.set()
-        self._thread.join()
+        self._ended.wait()
         if self._error is not None:
             raise self._error
         return [each.run for each in self.measurements]
@@ -190,6 +191,7 @@ class Runner:
                     each.close()
                 except OSError as error:
                     self._error = self._error or error
+            self._ended.set()
 
     def _loop(self) -> None:
         told = False

@@ -1,10 +1,12 @@
 """When to probe what, and what became of each probe. Time is an argument (monotonic, ns).
 
-A cycle is one probe to the target with an ordinary hop limit; with every n-th cycle also goes a
-round: one probe for each hop on the way. At mtr's pace every cycle has its round. Faster ones must
-not: routers answer about one expired packet a second and sender (Linux: icmp_ratelimit), and what they
-do not answer would look like loss. That the target's probes have an ordinary hop limit is why a path
-that grows longer loses none of them.
+A cycle is one probe to the target; with every n-th cycle also goes a round: one probe for each hop on
+the way. At mtr's pace every cycle has its round. Faster ones must not: routers answer about one expired
+packet a second and sender (Linux: icmp_ratelimit), and what they do not answer would look like loss.
+
+Probes to the target have an ordinary hop limit, but for those of a round: theirs is the distance last
+seen. So a path that became longer is noticed without a packet more; the router that gives such a probe
+up is a hop of the new path, and another probe goes to the target at once. It is no loss.
 
 A probe is lost when `wait_ns` have passed without its answer; later answers do not count, nor does
 a second one. What is in flight is bounded by the pace times the wait, which `Pace` refuses to let
@@ -71,8 +73,20 @@ class Probe(NamedTuple):
     """The hop limit; TARGET for an ordinary one."""
 
 
+class Flying(NamedTuple):
+    """One on its way."""
+
+    ttl: int
+    sent_ns: int
+    limit: int
+    """The hop limit that it has: `ttl`, or for a probe to the target the distance."""
+
+
 class Outcome(NamedTuple):
-    """What became of a probe. `rtt_ns` is -1 and `sender` None if it was lost."""
+    """What became of a probe. `rtt_ns` is -1 and `sender` None if it was lost.
+
+    `ttl` is TARGET for one to the target, whatever hop limit it had, unless a router gave it up.
+    """
 
     sequence: int
     ttl: int
@@ -113,7 +127,8 @@ class Machine:
         self._asked = 0
         self._highest = 0
         self._known_by = -1
-        self._flying: dict[int, tuple[int, int]] = {}
+        self._flying: dict[int, Flying] = {}
+        self._once_more = 0
         self._ended: list[Outcome] = []
 
     @property
@@ -124,7 +139,7 @@ class Machine:
     @property
     def finished(self) -> bool:
         """Nothing is to be sent, nothing on its way."""
-        return not self.sending and not self._round and not self._flying
+        return not (self.sending or self._once_more or self._round or self._flying)
 
     @property
     def in_flight(self) -> int:
@@ -136,11 +151,13 @@ class Machine:
         times = []
         if self.sending:
             times.append(now if self._next_cycle is None else self._next_cycle)
+        if self._once_more:
+            times.append(now)
         if self._round:
             times.append(self._next_hop)
         if self._flying:
-            _ttl, sent = next(iter(self._flying.values()))
-            times.append(sent + self.pace.wait_ns + 1)
+            oldest = next(iter(self._flying.values()))
+            times.append(oldest.sent_ns + self.pace.wait_ns + 1)
         return min(times, default=None)
 
     def poll(self, now: int) -> list[Probe]:
@@ -149,23 +166,29 @@ class Machine:
         probes: list[Probe] = []
         if self._next_cycle is None:
             self._next_cycle = now
+        while self._once_more:
+            self._once_more -= 1
+            probes.append(self._launch(TARGET, TARGET, now))
         while self.sending and self._next_cycle <= now:
+            limit = TARGET
             if (self.cycles - self._first) % self.pace.cycles_a_round == 0 and not self._round:
                 self._begin_round(now)
-            probes.append(self._launch(TARGET, now))
+                limit = self.distance or TARGET
+            probes.append(self._launch(TARGET, limit, now))
             self.cycles += 1
             self._next_cycle += self.pace.interval_ns
             if self._next_cycle < now - max(LATE_NS, self.pace.interval_ns):
                 self._next_cycle = now
         while self._round and self._next_hop <= now:
-            probes.append(self._launch(self._round.popleft(), now))
+            ttl = self._round.popleft()
+            probes.append(self._launch(ttl, ttl, now))
             self._next_hop += self._gap
         return probes
 
     def sent(self, sequence: int, now: int) -> None:
         """The moment at which a probe of `poll` really goes."""
         if sequence in self._flying:
-            self._flying[sequence] = (self._flying[sequence][0], now)
+            self._flying[sequence] = self._flying[sequence]._replace(sent_ns=now)
 
     def receive(self, data: bytes, sender: Address, arrived: int) -> bool:
         """Whether what a raw ICMP socket received, at this time, is an answer that counts."""
@@ -174,16 +197,20 @@ class Machine:
             self.told.foreign += 1
             return False
         flying = self._flying.get(answer.sequence)
-        rtt = 0 if flying is None else max(arrived - flying[1], 0)
+        rtt = 0 if flying is None else max(arrived - flying.sent_ns, 0)
         if flying is None or rtt > self.pace.wait_ns:
             self.told.again += 1
             return False
-        ttl, sent = self._flying.pop(answer.sequence)
+        del self._flying[answer.sequence]
+        ttl = flying.ttl
+        if ttl == TARGET and flying.limit != TARGET and answer.kind is Kind.EXCEEDED:
+            ttl = flying.limit
+            self._once_more += not self._stopped
         self._ended.append(
-            Outcome(answer.sequence, ttl, sent, rtt, answer.kind, answer.code, sender)
+            Outcome(answer.sequence, ttl, flying.sent_ns, rtt, answer.kind, answer.code, sender)
         )
-        if ttl != TARGET:
-            self._learn(ttl, answer.sequence, answer.kind)
+        if flying.limit != TARGET:
+            self._learn(flying.limit, answer.sequence, answer.kind)
         return True
 
     def take(self) -> list[Outcome]:
@@ -194,6 +221,7 @@ class Machine:
     def stop(self) -> None:
         """Send no more; what is in flight is still waited for."""
         self._stopped = True
+        self._once_more = 0
         self._round.clear()
 
     @property
@@ -203,8 +231,9 @@ class Machine:
 
     @property
     def _limit(self) -> int:
+        """The last hop that a round asks; the probe to the target is behind it."""
         if self.distance is not None:
-            return self.distance
+            return self.distance - 1
         return min(self._highest + UNKNOWN, self.pace.max_hops)
 
     def _begin_round(self, now: int) -> None:
@@ -212,20 +241,20 @@ class Machine:
         self._asked = self._limit
         self._next_hop = now + self._gap
 
-    def _launch(self, ttl: int, now: int) -> Probe:
-        probe = Probe(self._sequence, ttl)
+    def _launch(self, ttl: int, limit: int, now: int) -> Probe:
+        probe = Probe(self._sequence, limit)
         self._sequence += 1
-        self._flying[probe.sequence] = (ttl, now)
+        self._flying[probe.sequence] = Flying(ttl, now, limit)
         return probe
 
     def _give_up(self, now: int) -> None:
         while self._flying:
             sequence = next(iter(self._flying))
-            ttl, sent = self._flying[sequence]
-            if now - sent <= self.pace.wait_ns:
+            old = self._flying[sequence]
+            if now - old.sent_ns <= self.pace.wait_ns:
                 return
             del self._flying[sequence]
-            self._ended.append(Outcome(sequence, ttl, sent, -1, Kind.LOST, 0, None))
+            self._ended.append(Outcome(sequence, old.ttl, old.sent_ns, -1, Kind.LOST, 0, None))
 
     def _learn(self, ttl: int, sequence: int, kind: Kind) -> None:
         """How far the target is; only news of the newest probes counts."""
@@ -233,7 +262,7 @@ class Machine:
             if self.distance is None or ttl <= self.distance:
                 self.distance, self._known_by = ttl, sequence
                 self._highest = ttl - 1
-                self._round = deque(hop for hop in self._round if hop <= ttl)
+                self._round = deque(hop for hop in self._round if hop < ttl)
             return
         if kind is Kind.UNREACHABLE:
             return
