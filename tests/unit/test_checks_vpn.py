@@ -729,6 +729,20 @@ def test_networks_of_two_sites_of_a_cloud_overlap_unless_they_are_one_site() -> 
     assert check_change(other % "10.0.0.0/16", "hybrid-vpn") == []
 
 
+def test_router_ids_of_two_sites_are_compared_by_nobody_but_each_has_one() -> None:
+    change = """
+        nodes: {cpe: {bgp: {router_id: null}}, branch: {role: router, bgp: {asn: 65001}, interfaces: {
+          wan: {role: uplink, addresses: [%s], public: 203.0.113.2, source_dest_check: false}}}}
+        vpns: {branch: {site: branch, cloud: seoul, networks: [10.7.0.0/24], bgp: {}, tunnels: {
+          vti1: {headend: %s, inside: %s, psk: 'env:C'}}}}
+        """
+    same = change % ("10.0.236.153/24", "193.122.99.212", "10.10.11.1/30")
+    assert found(same, "BGP006") == []
+    six = change % ("'2001:db8::2/64'", "'2001:db8:9::9'", "'fd00::1/127'")
+    (finding,) = found(six, "BGP006")
+    assert "no usable router id" in finding.message
+
+
 def test_a_weak_key_of_the_lab_is_told_and_never_shown() -> None:
     text = (EXAMPLES / "hybrid-vpn.yaml").read_text()
     weak = text.replace("labonlyJh3mgdB3LH2LUtgt2EvOTpy6AF", "Seoul2024")

@@ -12,9 +12,9 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Router ids as the plans have them (RFC 4271 section 4.2, RFC 6286)."""
     seen: dict[Address, str] = {}
     for name, plan in scene.plans.items():
-        if scene.network.nodes[name].role is Role.ROUTER and not (
-            plan.external or plan.internal or plan.cloud_peers
-        ):
+        router = scene.network.nodes[name].role is Role.ROUTER
+        alone = router and not (plan.external or plan.internal)
+        if alone and not plan.cloud_peers:
             continue  # nobody ever hears it
         given = scene.network.nodes[name].bgp.router_id is not None
         path = ("nodes", name, "bgp", "router_id") if given else ("nodes", name)
@@ -27,6 +27,8 @@ def check(scene: Scene) -> Iterator[Finding]:
                 f"set nodes.{name}.bgp.router_id to an IPv4 address of your choice, "
                 "different at every node",
             )
+        elif alone:
+            continue  # clouds compare it with nobody's
         elif plan.router_id in seen:
             yield Finding(
                 "BGP006",
