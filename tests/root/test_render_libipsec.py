@@ -165,13 +165,14 @@ def test_a_tunnel_by_certificates(ends: tuple[End, End], tmp_path: Path) -> None
         secret = "73656372657421"
         done = run(["ping", "-c", "5", "-i", "0.2", "-W", "5", "-p", secret, peer], netns=SITE)
         assert " 0% packet loss" in done.stdout
-        seen: list[bytes] = []
-        while len(seen) < 10:
-            seen.append(wire.recv(2000))
+        whole: list[bytes] = []
+        while len(whole) < 10:
+            packet = wire.recv(2000)
+            # What a new interface says of its groups (IGMP) is to no gateway.
+            if packet[12:14] == b"\x08\x00" and not 224 <= packet[30] < 240:
+                whole.append(packet)
     # Outside IP and UDP from one gateway to the other, and nothing of what is inside.
     gateways = {socket.inet_aton(str(site.tunnel.local)), socket.inet_aton(str(site.tunnel.remote))}
-    whole = [packet for packet in seen if packet[12:14] == b"\x08\x00"]
-    assert len(whole) >= 8
     for packet in whole:
         assert packet[23] == 17
         assert {packet[26:30], packet[30:34]} == gateways
