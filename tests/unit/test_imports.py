@@ -15,6 +15,8 @@ from bongsu.intent.imports.algorithms import cipher, digest, group
 from bongsu.intent.imports.network import Parts, Wishes, network_parts
 from bongsu.model.vpn import Profile
 from bongsu.plan.compile import compile_network
+from bongsu.render import render_node
+from tests.golden.networks import plans
 
 DOWNLOADS = Path(__file__).parents[2] / "examples" / "downloads"
 MORE = Path(__file__).parent / "imports"
@@ -417,3 +419,40 @@ def test_another_formats_file_has_no_tunnel(kind: str) -> None:
 def test_an_endless_file_is_refused() -> None:
     (said,) = errors({"x": "conn a\n" * 1_000_000})
     assert "larger than anything a cloud makes" in said
+
+
+# There and back
+
+
+def test_what_was_imported_is_rendered_as_it_was_downloaded() -> None:
+    """Oracle's options -> network file -> plan -> Libreswan's own file -> the same again."""
+    wishes = Wishes(**{**WISHES.__dict__, "asn": 65000})
+    network = load_text(yaml.safe_dump(parts("oci-helper", wishes).document), "x").network
+    files = render_node(compile_network(network)["cpe"])
+    again = read({"bongsu.conf": files["/etc/ipsec.d/bongsu.conf"]})
+    assert len(again.tunnels) == 2
+    fields = ("name", "headend", "local", "public", "inside", "ike_version", "ike", "esp", "mark",
+              "ike_lifetime_s", "esp_lifetime_s", "encapsulation")  # fmt: skip
+    for before, after in zip(sample("oci-helper").tunnels, again.tunnels, strict=True):
+        assert {f: getattr(before, f) for f in fields} == {f: getattr(after, f) for f in fields}
+
+
+@pytest.mark.parametrize("node", ["cpe", "branch"])
+def test_our_own_configuration_of_ios_is_read_as_it_is_meant(node: str) -> None:
+    """The renderer's commands, by the reader of AWS's: two that were not made from each other."""
+    plan = plans("vpn-ios")[node]
+    found = read({"x": render_node(plan)[f"/ios/{node}.cfg"]}, "aws-ios")
+    assert len(found.tunnels) == len(plan.vpns)
+    peers = {peer.tunnel: peer for peer in plan.cloud_peers}
+    for meant, tunnel in zip(plan.vpns, found.tunnels, strict=True):
+        assert (tunnel.headend, tunnel.inside) == (meant.remote, meant.inside)
+        assert tunnel.esp == meant.esp_proposals
+        assert set(meant.ike_proposals) <= set(tunnel.ike)
+        assert tunnel.ike_version == meant.ike_version
+        assert tunnel.esp_lifetime_s == meant.esp_lifetime_s
+        assert tunnel.psk is None, "a key stands in a comment"
+        if meant.name in peers:
+            peer = peers[meant.name]
+            assert (tunnel.peer, tunnel.cloud_asn) == (peer.address, peer.asn)
+            assert (tunnel.keepalive_s, tunnel.hold_s) == (peer.keepalive_s, peer.hold_s)
+            assert tunnel.asn == plan.asn

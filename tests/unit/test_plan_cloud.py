@@ -49,6 +49,7 @@ def test_values_use_names_that_there_are(kind: Profile) -> None:
     for step in CONSOLES[kind].steps:
         known = TUNNEL_NAMES if step.each_tunnel else CONNECTION_NAMES
         assert names_in(*texts_of(step)) <= known, step.title
+        assert step.check, "after each step there is something to look at"
     titles = [step.title for step in CONSOLES[kind].steps]
     assert len(set(titles)) == len(titles) >= 2
     assert any(step.each_tunnel for step in CONSOLES[kind].steps)

@@ -118,8 +118,9 @@ def test_steps_are_numbered_and_none_is_empty(name: str) -> None:
             numbers = [int(n) for n in re.findall(r"^## (\d+)\. ", page, re.M)]
             assert numbers == list(range(1, len(numbers) + 1))
             assert len(numbers) >= 8
-            for part in re.split(r"^## .*$", page, flags=re.M)[1:]:
-                assert part.strip()
+            *steps, last = re.split(r"^## .*$", page, flags=re.M)[1:]
+            assert last.strip().startswith("| what is seen | what it is |")
+            assert all(re.search(r"^(Check|Run):", step, re.M) for step in steps)
 
 
 @pytest.mark.parametrize("name", WITH_VPN)

@@ -142,9 +142,8 @@ def _bgp(scene: Scene) -> Iterator[Block]:
 
 
 def _hosts(scene: Scene) -> Iterator[Block]:
-    values = scene.values()
+    values = scene.values() | {"size": str(scene.tunnels[0].mtu - IP_AND_ICMP)}
     found = scene.hosts()
-    ours, theirs = found or ("a host of the site", "a host of the cloud")
     if found is None:
         yield Paragraph(
             text(
@@ -153,12 +152,17 @@ def _hosts(scene: Scene) -> Iterator[Block]:
                 values,
             )
         )
+        said = (
+            "`ping` gets answers from one to the other and back; with `-M do -s` {size} too, which is"
+            " the largest packet that fits."
+        )
+        yield Check((), text(said, values))
     else:
-        size = scene.tunnels[0].mtu - IP_AND_ICMP
+        ours, theirs = found
         yield Check((f"ping -c 3 {theirs}",), text("At {host}: three answers.", {"host": ours}))
         yield Check((f"ping -c 3 {ours}",), text("At {host}: three answers.", {"host": theirs}))
         yield Check(
-            (f"ping -c 3 -M do -s {size} {theirs}",),
+            (f"ping -c 3 -M do -s {values['size']} {theirs}",),
             text(
                 "At {host}: three answers. The largest packet that fits passes whole.",
                 {"host": ours},

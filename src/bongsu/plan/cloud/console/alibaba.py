@@ -15,6 +15,7 @@ ALIBABA = Console(
                 Field("ASN", "{asn}", "bgp"),
             ),
             notes=("The address is what the Internet sees, not the machine's own behind a NAT.",),
+            check="The list has {site} with {public}.",
         ),
         Step(
             "IPsec connection",
@@ -27,6 +28,7 @@ ALIBABA = Console(
                 Field("Enable BGP", "on", "bgp"),
                 Field("Local ASN", "{cloud_asn}", "bgp"),
             ),
+            check="The form has a part for each of the tunnels that follow.",
         ),
         Step(
             "Tunnel {number}",
@@ -72,6 +74,7 @@ ALIBABA = Console(
                 Field("Source", "{site_networks}"),
                 Field("Protocol", "All ICMP (IPv4) for the checks below, and what the site uses"),
             ),
+            check="The group has a rule for {site_networks}.",
         ),
     ),
     status="IPsec Connections > (the connection) > Tunnel: *Connection Status* is *Phase 2"

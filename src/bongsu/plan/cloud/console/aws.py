@@ -15,6 +15,7 @@ AWS = Console(
                 Field("IP address", "{public}"),
             ),
             notes=("The address is what the Internet sees, not the machine's own behind a NAT.",),
+            check="{site} is *available*, with {public}.",
         ),
         Step(
             "Virtual private gateway",
@@ -39,6 +40,7 @@ AWS = Console(
                 Field("Local IPv4 network CIDR", "0.0.0.0/0"),
                 Field("Remote IPv4 network CIDR", "0.0.0.0/0"),
             ),
+            check="The form has options for each of the tunnels that follow.",
         ),
         Step(
             "Tunnel {number}",
@@ -75,6 +77,7 @@ AWS = Console(
                 Field("Route: Destination", "{site_networks}", "static"),
                 Field("Route: Target", "{cloud}", "static"),
             ),
+            check="Once the tunnels are up, Routes has {site_networks} with {cloud} as target.",
         ),
         Step(
             "Security group of the instances",
@@ -83,6 +86,7 @@ AWS = Console(
                 Field("Source", "{site_networks}"),
                 Field("Type", "All ICMP - IPv4 for the checks below, and what the site is to use"),
             ),
+            check="The group has a rule for {site_networks}.",
         ),
     ),
     status="Site-to-Site VPN connections > (the connection) > Tunnel details: *Status* is *Up*, and"

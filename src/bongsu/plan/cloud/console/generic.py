@@ -15,6 +15,7 @@ GENERIC = Console(
                 Field("AS number of the other gateway", "{asn}", "bgp"),
                 Field("AS number of this gateway", "{cloud_asn}", "bgp"),
             ),
+            check="It routes {site_networks} into the tunnels, and lets it through its filters.",
         ),
         Step(
             "Tunnel {number}",
@@ -36,6 +37,7 @@ GENERIC = Console(
                 Field("Inside address of the other gateway", "{inside}", "inside"),
             ),
             each_tunnel=True,
+            check="It waits for {public}, or calls it.",
         ),
     ),
     status="its own display of IKE and IPsec SAs and of BGP sessions",

@@ -25,6 +25,7 @@ OCI = Console(
                 Field("Vendor", "{device}"),
             ),
             notes=("The address is what the Internet sees, not the machine's own behind a NAT.",),
+            check="The list has CPE-{site} with {public}.",
         ),
         Step(
             "IPSec connection",
@@ -37,6 +38,7 @@ OCI = Console(
                 Field("CPE IKE identifier (advanced options)", "{local_id}"),
             ),
             notes=("With BGP on every tunnel the static routes are not used.",),
+            check="The form has a part for each of the tunnels that follow.",
         ),
         Step(
             "Tunnel {number}",
@@ -75,6 +77,7 @@ OCI = Console(
                 Field("Destination CIDR block", "{site_networks}"),
             ),
             notes=("In the route table of every subnet that the site has to reach.",),
+            check="The table has {site_networks} with the DRG as target.",
         ),
         Step(
             "Security list of the VCN",
@@ -83,6 +86,7 @@ OCI = Console(
                 Field("Source CIDR", "{site_networks}"),
                 Field("IP protocol", "ICMP for the checks below, and what the site is to use"),
             ),
+            check="The list has a rule for {site_networks}; its egress rules let answers out.",
         ),
     ),
     status="Site-to-Site VPN > (the connection) > Tunnels: *IPSec status* and *IPv4 BGP status* are"
