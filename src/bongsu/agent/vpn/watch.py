@@ -53,8 +53,8 @@ class Watched:
     rekeys: int = 0
     """ESP associations after the first, while the tunnel stood."""
     fell_ns: int = 0
-    answered_ns: int = 0
-    """When the far end last answered IKE, as the log says."""
+    heard_ns: int = 0
+    """When something of IKE last came from the far end."""
     wait_s: float = AGAIN_FIRST_S
     again_at: float = 0.0
 
@@ -167,7 +167,7 @@ class VpnWatch:
             one.rekeys += 1
         if now.id != before.id or {sa.id for sa in now.esp} - {sa.id for sa in before.esp}:
             # Somebody answered: keys are agreed by two.
-            one.answered_ns = time.monotonic_ns()
+            one.heard_ns = time.monotonic_ns()
 
     def _evidence(
         self, one: Watched, associations: list[IkeSa] | None, refused: str, there: bool
@@ -202,8 +202,9 @@ class VpnWatch:
         if one.machine.verdict is not Verdict.DOWN or self._dormant:
             return one.echo.prober.evidence(time.monotonic_ns())
         if one.machine.cause is not None and one.machine.cause.code == "probe":
-            # Closed, the interface sends no probe: an answer of the IKE daemon's has to do.
-            if one.answered_ns <= one.fell_ns:
+            # Closed, the interface sends no probe. Once the far end is heard it is tried again;
+            # if nothing comes through all the same, it falls again, and for longer.
+            if one.heard_ns <= one.fell_ns:
                 misses = one.echo.prober.misses
                 return Probe(misses, misses, True)
             one.echo.begin()
@@ -334,7 +335,7 @@ class VpnWatch:
                 if one is None:
                     continue
                 if one.diagnosis.hear(line, now):
-                    one.answered_ns = now
+                    one.heard_ns = now
 
 
 def _ends(plan: VpnTunnelPlan | None) -> tuple[Any, ...] | None:

@@ -103,7 +103,10 @@ _ASKED = re.compile(
 )
 _RETRANSMIT = re.compile(r"(?:sending )?retransmit (\d+) of request")
 _PLUTO_RETRANSMIT = re.compile(r"retransmission; will wait")
-_ANSWERED = re.compile(r"parsed \S+ (response|INFORMATIONAL_V1 request)|IKE_SA .* established")
+_ANSWERED = re.compile(
+    r"parsed \S+ response |parsed .*N\(DPD_ACK\)|IKE_SA .* established|IKE SA established"
+)
+_ASKED_US = re.compile(r"parsed INFORMATIONAL\S* request ")
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class Said:
     sure: int = 0
     unanswered: int | None = None
     """A request was sent again for the so manieth time; 0: an answer came."""
+    heard: bool = False
+    """Something came from the far end."""
 
 
 def read(line: str) -> Said | None:
@@ -128,7 +133,9 @@ def read(line: str) -> Said | None:
     if _PLUTO_RETRANSMIT.search(line):
         return Said(unanswered=1)
     if _ANSWERED.search(line):
-        return Said(unanswered=0)
+        return Said(unanswered=0, heard=True)
+    if _ASKED_US.search(line):
+        return Said(heard=True)
     return None
 
 
@@ -144,7 +151,10 @@ class Diagnosis:
         self._asked = ""
 
     def hear(self, line: str, now: int) -> bool:
-        """Take in one line that is about this tunnel; True if it says that the far end answered."""
+        """Take in one line that is about this tunnel.
+
+        True if it says that something came from the far end.
+        """
         if asked := _ASKED.search(line):
             self._asked = f"no tunnel is for {asked['them']}, who asks for {asked['us']}"
         said = read(line)
@@ -153,12 +163,11 @@ class Diagnosis:
         if said.unanswered is not None:
             # pluto does not count: one more each time.
             self.unanswered = max(said.unanswered, self.unanswered + 1) if said.unanswered else 0
-            return not said.unanswered
-        if said.cause is not None and (said.sure >= self._sure or now - self._at > STALE_NS):
+        elif said.cause is not None and (said.sure >= self._sure or now - self._at > STALE_NS):
             self.reason, self._sure, self._at = said.cause, said.sure, now
             if said.cause.code == "id" and self._asked and "no tunnel has" in said.cause.text:
                 self.reason = Cause(said.cause.layer, said.cause.code, self._asked)
-        return False
+        return said.heard
 
     def stands(self) -> None:
         """The tunnel carries: what was wrong is not any more."""

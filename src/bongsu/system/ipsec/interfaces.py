@@ -21,7 +21,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from bongsu.model.vpn import Binding
 from bongsu.plan.vpn import VpnTunnelPlan
-from bongsu.system.rtnl import Request, Rtnl, attribute
+from bongsu.system.rtnl import Request, Rtnl, RtnlError, attribute
 
 ALIAS = "bongsu vpn"
 DECOY = "bongsu decoy of "
@@ -32,7 +32,7 @@ TABLE = 220
 TUN_MTU = 1400
 """libipsec reads that much of a packet and loses the rest, whatever its device's MTU is now."""
 
-_SETLINK, _OPERSTATE, _LINKMODE = 19, 16, 17
+_SETLINK, _OPERSTATE, _LINKMODE, _CARRIER = 19, 16, 17, 33
 _UP, _DORMANT = 6, 5
 _ADDRESS_FAMILY = {4: 2, 6: 10}
 
@@ -136,8 +136,8 @@ def set_line(name: str, up: bool, *, dormant: bool) -> bool:
         if wanted is _Line.CLOSED:
             _close(ip, index)
         else:
-            with contextlib.suppress(NetlinkError):
-                ip.link("set", index=index, IFLA_CARRIER=1)
+            with contextlib.suppress(RtnlError):
+                _set(index, attribute(_CARRIER, b"\1"))
             ip.link("set", index=index, state="up")
     return True
 
@@ -237,10 +237,13 @@ def _addresses(ip: IPRoute, index: int, tunnel: VpnTunnelPlan) -> bool:
 
 
 def _set_state(index: int, *, up: bool) -> None:
-    body = struct.pack("=BxHiII", 0, 0, index, 0, 0)
     # The mode says what the kernel makes of `up` from now on; the state is set for now.
-    body += attribute(_LINKMODE, bytes([0 if up else 1]))
-    body += attribute(_OPERSTATE, bytes([_UP if up else _DORMANT]))
+    mode, state = (0, _UP) if up else (1, _DORMANT)
+    _set(index, attribute(_LINKMODE, bytes([mode])) + attribute(_OPERSTATE, bytes([state])))
+
+
+def _set(index: int, attributes: bytes) -> None:
+    body = struct.pack("=BxHiII", 0, 0, index, 0, 0) + attributes
     with Rtnl() as kernel:
         kernel.ask(Request(_SETLINK, body))
 
@@ -259,9 +262,9 @@ def _line(link: Any) -> _Line:
 
 def _close(ip: IPRoute, index: int) -> None:
     try:
-        ip.link("set", index=index, IFLA_CARRIER=0)
-    except NetlinkError as error:
-        if error.code != errno.EOPNOTSUPP:
+        _set(index, attribute(_CARRIER, b"\0"))
+    except RtnlError as error:
+        if error.errno != errno.EOPNOTSUPP:
             raise
         ip.link("set", index=index, state="down")
 
