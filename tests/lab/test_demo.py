@@ -28,3 +28,34 @@ def test_demo(cli: Cli) -> None:
     assert {row[0]: row[1] for row in other} == dict.fromkeys(VANTAGES, "tokyo")
     assert "nothing is left behind" in shown
     assert remains("demo-anycast") == []
+
+
+def test_demo_of_a_vpn(cli: Cli) -> None:
+    shown = cli("demo", "vpn").stdout
+    tunnels, sessions, hosts, silent, back = (
+        shown.split(heading)[1]
+        for heading in (
+            "4. the tunnels",
+            "5. the sessions",
+            "6. from one",
+            "7. vti1 goes",
+            "8. vti1",
+        )
+    )
+    site = tunnels.split("5. the sessions")[0].split("\nseoul\n")[0]
+    assert re.findall(r"^(vti\d) .* established .* Established +up$", site, re.M) == [
+        "vti1",
+        "vti2",
+    ]
+    row = re.compile(r"^(10\.10\.10\.\d) +4 +31898 .* (\d+) +(\d+) +(vti\d)$", re.M)
+    assert row.findall(sessions.split("6. from one")[0]) == [
+        ("10.10.10.2", "2", "1", "vti1"),
+        ("10.10.10.6", "2", "1", "vti2"),
+    ]
+    assert hosts.split("7. vti1 goes")[0].count("20 of 20 answered") == 2
+    outage = re.search(r"vm-onprem was without vm-cloud for ([\d,]+) ms", silent)
+    assert outage is not None
+    assert 1000 < int(outage[1].replace(",", "")) < 30000
+    assert len(row.findall(back)) == 2
+    assert "nothing is left behind" in shown
+    assert remains("demo-hybrid-vpn") == []
