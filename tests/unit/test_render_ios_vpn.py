@@ -188,6 +188,15 @@ def test_ikev2_needs_no_other_identity() -> None:
     assert " nat force-encap" in text.splitlines()
 
 
+def test_the_checks_do_not_ask_for_what_ios_refuses() -> None:
+    """IOS001 wants the router's own address as identity with IKEv1; VPN002 lets it have that."""
+    network = document_e()
+    codes = {item.code for item in run_checks(network, compile_network(network))}
+    assert not codes & {"IOS001", "VPN002"}
+    by_v2 = document_e(ike=V2)
+    assert "VPN002" in {item.code for item in run_checks(by_v2, compile_network(by_v2))}
+
+
 def test_five_tries_end_at_the_time_out() -> None:
     plan = compile_network(document_e(dpd={"delay_s": 10, "timeout_s": 60}))["cpe"]
     assert dpd_retry(plan.vpns[0]) == 10

@@ -6,20 +6,25 @@ from bongsu.checks.address import is_public, kind
 from bongsu.checks.connection import Connection, Pipe
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
+from bongsu.model.node import Platform
 
 
 def check(scene: Scene) -> Iterator[Finding]:
     """Private outer addresses under way to public headends, and what stands in for them."""
     told = set()
     for connection, pipe in scene.pipes:
-        for finding in _wrong(connection, pipe):
+        # With IKEv1 an IOS has no other name (IOS001), and the far end is told of it.
+        itself = (
+            pipe.plan.ike_version == 1 and scene.plans[connection.site].platform is Platform.IOS
+        )
+        for finding in _wrong(connection, pipe, itself=itself):
             # One missing line in an interface is one finding, however many tunnels lean on it.
             if (finding.path, finding.message) not in told:
                 told.add((finding.path, finding.message))
                 yield finding
 
 
-def _wrong(connection: Connection, pipe: Pipe) -> Iterator[Finding]:
+def _wrong(connection: Connection, pipe: Pipe, *, itself: bool) -> Iterator[Finding]:
     plan = pipe.plan
     at = ("nodes", connection.site, "interfaces", plan.underlay)
     if not is_public(plan.remote) or is_public(plan.local):
@@ -42,7 +47,7 @@ def _wrong(connection: Connection, pipe: Pipe) -> Iterator[Finding]:
             f"{plan.public} is {kind(plan.public)}: it is no address that the Internet sees",
             "what the provider's page, or a look from outside, says",
         )
-    elif pipe.tunnel.id == str(plan.local):
+    elif pipe.tunnel.id == str(plan.local) and not itself:
         yield Finding(
             "VPN002",
             Severity.ERROR,
