@@ -47,6 +47,7 @@ def test_commands(path: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     bin_ = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "COLUMNS": "120"}
+    environment["XDG_STATE_HOME"] = str(tmp_path / "state")
     try:
         for command in commands(path):
             words = shlex.split(command)

@@ -154,10 +154,12 @@ def test_a_silent_target_stands_behind_the_last_router() -> None:
 
 
 def test_who_answers_in_the_targets_place_is_marked_and_counts_as_loss() -> None:
-    refused = {TARGET: (2, 1.0, Kind.UNREACHABLE), 1: (2, 1.0, Kind.EXCEEDED)}
-    run = path_run([refused])
-    run.rows["code"][0] = 1
-    (_, target) = hops(run)
+    no_way = (3, 2.0, Kind.UNREACHABLE)
+    run = path_run([{TARGET: no_way, 1: (2, 1.0, Kind.EXCEEDED), 2: no_way, 3: no_way, 4: no_way}])
+    run.rows["code"][run.rows["kind"] == Kind.UNREACHABLE] = 1
+    first, second, target = hops(run)
+    assert (first.addresses, second.addresses) == (((R1, 1),), ((R2, 1),))
+    assert (target.number, target.addresses) == (3, ())
     assert (target.marks, target.figures.lost) == (("!H",), 1)
     looped = {TARGET: (2, 1.0, Kind.EXCEEDED)}
     assert hops(path_run([looped]))[-1].marks == ("loop",)

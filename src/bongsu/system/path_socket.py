@@ -39,9 +39,14 @@ _PATIENT = frozenset(
         errno.EAGAIN,
         errno.EPERM,
         errno.ECONNREFUSED,
+        errno.EADDRNOTAVAIL,
+        errno.EINVAL,
+        errno.ENODEV,
+        errno.ENOMEM,
     }
 )
-"""What may pass: no route at the moment, a full queue, a rule that drops. A lost probe, no error."""
+"""What may pass: no route, no source address (EINVAL) or no interface at the moment, a full queue, a
+rule that drops. A lost probe, no error: a measurement of days outlives it."""
 
 _WANTED = {4: (0, 3, 11), 6: (1, 2, 3, 129)}
 """ICMP types let in: replies, and errors about probes."""

@@ -29,6 +29,7 @@ from bongsu.cli.path.words import (
     kept,
     new_file,
     pace_of,
+    privileged,
     write_chart,
     wrong,
 )
@@ -124,7 +125,8 @@ def _pair(text: str) -> tuple[str | None, str]:
 
 
 def _begun(head: Head) -> Measurement:
-    return Measurement.begin(head, new_file(head))
+    with privileged():
+        return Measurement.begin(head, new_file(head))
 
 
 def _measured(measurements: list[Measurement]) -> list[Run]:

@@ -15,6 +15,7 @@ from bongsu.cli.path.words import (
     kept,
     new_file,
     pace_of,
+    privileged,
     started,
     write_chart,
     wrong,
@@ -108,7 +109,8 @@ def mtr(
         pace = pace_of(interval, hops_every, wait, count, duration, max_hops)
         head = head_of(ends_of(source, target, lab), pace, "udp" if udp else "icmp", size)
         path = out_file or new_file(head)
-        measurement = Measurement.begin(head, path)
+        with privileged():
+            measurement = Measurement.begin(head, path)
     _measure(measurement, view=view, as_report=as_report, as_json=as_json, chart=chart)
 
 
@@ -134,7 +136,8 @@ def _measure(
 
 def _resumed(path: Path) -> Measurement:
     try:
-        return Measurement.resume(path)
+        with privileged():
+            return Measurement.resume(path)
     except RunError as error:
         fail(f"{path} is no run of ours: {error}", error.hint)
 

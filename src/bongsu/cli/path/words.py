@@ -3,7 +3,8 @@
 import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from math import ceil
@@ -105,6 +106,17 @@ def new_file(head: Head) -> Path:
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{head.source_name}-{head.target_name}")
     moment = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     return Path(state).expanduser() / "bongsu" / "mtr" / f"{moment}-{name[:100]}.run"
+
+
+@contextmanager
+def privileged() -> Iterator[None]:
+    """Raw sockets are not for everybody: who may open them is said."""
+    try:
+        yield
+    except PermissionError as error:
+        if error.filename is not None:
+            raise
+        fail("probes are raw packets: run this as root, or with CAP_NET_RAW", code=EXIT_USAGE)
 
 
 def started(run: Run) -> str:

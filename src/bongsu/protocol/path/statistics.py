@@ -148,6 +148,9 @@ def _distance(limited: Rows) -> tuple[int, int]:
     replies = limited[limited["kind"] == Kind.REPLY]
     routers = limited[limited["kind"] == Kind.EXCEEDED]
     heard = int(routers["ttl"].max()) if len(routers) else 0
+    # who says that it goes no further is asked first by the lowest hop limit that reaches it
+    refused = limited["ttl"][limited["kind"] == Kind.UNREACHABLE]
+    heard = max(heard, int(refused.min()) if len(refused) else 0)
     if not len(replies):
         return heard + 1, heard
     # Of the newest round that reached it: its probes have ascending numbers, up to the last reply.
