@@ -56,6 +56,7 @@ def test_demo_of_a_vpn(cli: Cli) -> None:
     outage = re.search(r"vm-onprem was without vm-cloud for ([\d,]+) ms", silent)
     assert outage is not None
     assert 1000 < int(outage[1].replace(",", "")) < 30000
+    assert re.search(r"^vti1 .* (Connect|Active|Idle) +(degraded|down)$", silent, re.M)
     assert len(row.findall(back)) == 2
     assert "nothing is left behind" in shown
     assert remains("demo-hybrid-vpn") == []

@@ -1,6 +1,7 @@
 """The demo of a site and its cloud: tunnels, sessions, a path that goes silent, and why."""
 
 import contextlib
+import time
 
 import typer
 
@@ -14,6 +15,7 @@ PROBES = 20
 PROBE_INTERVAL_S = 0.05
 PROBE_DURING_S = 0.01
 OUTAGE_LIMIT_S = 60.0
+VERDICT_WITHIN_S = 10.0
 
 
 def show_vpn(lab: Lab) -> None:
@@ -47,6 +49,8 @@ def show_vpn(lab: Lab) -> None:
         )
     line(f"{inside} was without {beyond} for {outage.worst_ms:,.0f} ms")
     line(_bound(vpn.bgp.hold_s if vpn.bgp else None, vpn.probe is not None, name))
+    with working("waiting for the agent's verdict"):
+        _wait_for_verdict(lab, vpn.site, active)
     _look(lab, "vpn", site_only=True)
 
     step(f"8. {active} comes back", f"bongsu lab fault --heal {fault}")
@@ -55,6 +59,16 @@ def show_vpn(lab: Lab) -> None:
         missing = settle(lab, SETTLE_WAIT_S)
     show_missing(missing)
     _look(lab, "bgp", site_only=True)
+
+
+def _wait_for_verdict(lab: Lab, site: str, tunnel: str) -> None:
+    """What is weak for a moment is no news: a verdict takes seconds, and is given up after some."""
+    deadline = time.monotonic() + VERDICT_WITHIN_S
+    while time.monotonic() < deadline:
+        tunnels = lab.agent(site).call("vpn")["tunnels"]
+        if any(one["name"] == tunnel and one["state"] != "up" for one in tunnels):
+            return
+        time.sleep(0.2)
 
 
 def _bound(hold_s: int | None, probed: bool, vpn: str) -> str:
