@@ -24,6 +24,7 @@ class BirdService:
     def __init__(self, state_dir: Path, events: EventLog, bird: Bird | None = None) -> None:
         self.bird = bird or Bird()
         self.supervisor = Supervisor(self.bird, state_dir, events)
+        self._wanted = True
         self._secret_text: Callable[[], str | None] = lambda: None
 
     def use_secrets(self, text: Callable[[], str | None]) -> None:
@@ -41,7 +42,8 @@ class BirdService:
             self.bird.check(texts[CONFIG], self._secret_text(), scratch)
 
     async def apply(self, request: Request) -> None:
-        if CONFIG not in request.texts:
+        self._wanted = CONFIG in request.texts
+        if not self._wanted:
             if await self.supervisor.stop():
                 request.changed("stopped bird")
             return
@@ -64,7 +66,7 @@ class BirdService:
         self.supervisor.detach()
 
     def status(self) -> list[dict[str, Any]]:
-        return [self.supervisor.status()]
+        return [self.supervisor.status()] if self._wanted else []
 
     def clean(self) -> None:
         self.bird.remove_run_files()

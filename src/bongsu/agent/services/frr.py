@@ -1,5 +1,8 @@
 """FRR as a service: zebra, staticd, bgpd and bfdd, each watched by itself, changed line by line.
 
+A new zebra knows nothing of what the others told the one before, and they do not tell it again: after
+zebra they are started anew, too, as FRR's own watchfrr does.
+
 What they have loaded is kept beside their records, mode 0600, for the next agent: from it and the new
 text come the lines that differ.
 """
@@ -58,9 +61,13 @@ class FrrService:
             if name not in wanted and await self.supervisors[name].stop():
                 request.changed(f"stopped {name}")
         new = _configuration(request.texts)
-        started = []
+        started: list[str] = []
         for name in wanted:
-            if await self.supervisors[name].ensure() == "started":
+            what = await self.supervisors[name].ensure()
+            if what == "adopted" and "zebra" in started:
+                await self.supervisors[name].stop()
+                what = await self.supervisors[name].ensure()
+            if what == "started":
                 started.append(name)
                 request.changed(f"started {name}")
         await self._change(request, new, started)
@@ -103,6 +110,11 @@ class FrrService:
         async def load(_: int) -> None:
             if self._integrated:
                 await asyncio.to_thread(FrrDaemon(name).load)
+            if name == "zebra":
+                for other in self.supervisors.values():
+                    if other.running and other is not self.supervisors[name]:
+                        await other.stop()
+                        await other.ensure()
 
         return load
 

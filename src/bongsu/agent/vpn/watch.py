@@ -115,15 +115,15 @@ class VpnWatch:
 
     async def _keep_looking(self) -> None:
         while True:
+            try:
+                await self.look()
+            except Exception as error:
+                self._failed("vpns", error)
             negotiated = any(
                 not one.machine.verdict.carries and one.evidence.ike != IkeState.NONE
                 for one in self.watched.values()
             )
             await asyncio.sleep(HURRY_S if negotiated else LOOK_S)
-            try:
-                await self.look()
-            except Exception as error:
-                self._failed("vpns", error)
 
     async def look(self) -> None:
         """Take everything in. Whatever cannot be asked is told by `failed`, and the rest goes on."""
