@@ -35,7 +35,7 @@ Interval = Annotated[
 HopsEvery = Annotated[
     str,
     typer.Option(
-        help="Between two rounds of the hops on the way: routers answer no more than 1/s."
+        help="Between two rounds of the hops on the way: routers answer about one a second."
     ),
 ]
 Wait = Annotated[str, typer.Option(help="A probe unanswered for so long is lost.")]
@@ -56,7 +56,7 @@ Chart = Annotated[
 def mtr(
     first: Annotated[
         str | None,
-        typer.Argument(metavar="[FROM]", help="Member of the lab; without it, this machine."),
+        typer.Argument(metavar="FROM", help="Member of the lab; without it, this machine."),
     ] = None,
     second: Annotated[
         str | None, typer.Argument(metavar="TO", help="Member of the lab, or an address.")
