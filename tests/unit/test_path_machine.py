@@ -21,6 +21,7 @@ from bongsu.protocol.path.machine import (
 )
 from tests.unit.path_runs import Path, flow, reply
 
+STEPS_MAX = 20_000
 R1, R2, R3 = "203.0.113.1", "203.0.113.2", "203.0.113.3"
 
 
@@ -40,7 +41,9 @@ class World:
     def run(self, until_s: float = 1e6) -> "World":
         """Until it is finished, or so long after the beginning."""
         end = 1000 * SECOND + round(until_s * SECOND)
-        while not self.machine.finished:
+        for _ in range(STEPS_MAX):
+            if self.machine.finished:
+                break
             for probe in self.machine.poll(self.now):
                 self.sent.append((self.now, probe.sequence, probe.ttl))
                 answer = self.path.answer(probe.sequence, probe.ttl)
@@ -57,6 +60,7 @@ class World:
             while self._coming and self._coming[0][0] <= self.now:
                 _, _, data, sender = heapq.heappop(self._coming)
                 self.machine.receive(data, sender, self.now)
+        assert self.machine.finished, "it never comes to its end"
         self.outcomes += self.machine.take()
         return self
 
@@ -197,7 +201,9 @@ def test_nothing_is_done_without_being_asked_again_later() -> None:
     machine.poll(0)
     wake = machine.wake(0)
     assert wake is not None
-    while wake is not None:
+    for _ in range(100):
+        if wake is None:
+            break
         before = wake
         machine.poll(wake)
         wake = machine.wake(wake)

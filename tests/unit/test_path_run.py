@@ -159,6 +159,21 @@ def test_a_flipped_bit_ends_the_reading_there(tmp_path: Path) -> None:
     assert read_journal(path) == [(b"A", b"first")]
 
 
+def test_what_was_cut_off_does_not_come_back(tmp_path: Path) -> None:
+    """A block of the same length in place of a broken one: what stood behind it is gone for good."""
+    path = tmp_path / "a.run"
+    journal = Journal.create(path)
+    journal.append([(b"A", b"first"), (b"B", b"second"), (b"C", b"third")])
+    journal.close()
+    data = path.read_bytes().replace(b"second", b"Second")
+    path.write_bytes(data)
+    again, blocks = Journal.reopen(path)
+    again.append([(b"D", b"fourth")])
+    again.close()
+    assert blocks == [(b"A", b"first")]
+    assert read_journal(path) == [(b"A", b"first"), (b"D", b"fourth")]
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "a.run"
     journal = Journal.create(path)
