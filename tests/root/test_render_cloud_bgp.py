@@ -85,9 +85,15 @@ class Pair:
             self.bird = spawn(argv, netns=CPE, stderr=log)
 
     def loosen(self) -> None:
-        """The cloud announces what it has no business to announce, too."""
+        """The cloud announces what it has no business to announce, and takes whatever it is told: what
+        is right is the site's doing. And it makes the first tunnel look the longer way.
+        """
         self.far.configure(
             *(f"ip prefix-list VTI{number}-OUT seq 900 permit any" for number in (1, 2)),
+            *(f"ip prefix-list VTI{number}-IN seq 900 permit any" for number in (1, 2)),
+            "route-map VTI1-OUT permit 10",
+            "set as-path prepend 31898 31898",
+            "exit",
             "router bgp 31898",
             "no bgp network import-check",
             "address-family ipv4 unicast",

@@ -158,6 +158,14 @@ def test_what_is_proved_with_bird_only_is_refused(network: str) -> None:
     assert refused
 
 
+def test_bfd_over_gre_is_refused() -> None:
+    gre = plans("anycast")["home"].tunnels[0]
+    assert gre.bfd is not None
+    plan = plans("hybrid-vpn")["cpe"]
+    with pytest.raises(RenderError, match="no BFD over GRE"):
+        text(plan, tunnels=[gre.model_copy(update={"bgp": False})])
+
+
 def test_static_routes_have_their_distances() -> None:
     each = render_node(plans("vpn-ecmp")["west"])["/etc/frr/staticd.conf"]
     assert "ip route 10.11.0.0/16 10.10.0.2 5\n" in each

@@ -331,3 +331,9 @@ def test_a_child_is_named_as_no_tunnel_can_be() -> None:
     names = [child.name for child in children(tunnel)]
     assert names[0] == tunnel.name
     assert all("_" in name for name in names[1:])
+
+
+def test_two_tunnels_of_one_name_are_refused() -> None:
+    plan = plans("hybrid-vpn")["cpe"]
+    with pytest.raises(RenderError, match="two IPsec tunnels called vti1"):
+        render_node(plan.model_copy(update={"vpns": [plan.vpns[0], plan.vpns[0]]}))

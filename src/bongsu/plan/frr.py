@@ -44,6 +44,13 @@ def refusals(plan: NodePlan) -> Iterator[Refusal]:
                 f"{tunnel.name} has it",
                 "set `bgp: false` and give both ends routes, or leave `routing` out: BIRD does it",
             )
+        if tunnel.bfd is not None:
+            yield Refusal(
+                ("tunnels", tunnel.name, "bfd"),
+                f"no BFD over GRE is rendered for FRR, which {plan.node} routes with: the far end of "
+                f"{tunnel.name} would wait for it for ever",
+                "take `bfd` out: keepalives see the tunnel's end, too; or leave `routing` out",
+            )
     if plan.policies:
         yield Refusal(
             (*node, "policies"),

@@ -15,7 +15,7 @@ from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.strongswan.connection import connection, key_files, secret
 from bongsu.render.strongswan.sections import Settings, document
 from bongsu.render.strongswan.settings import charon_settings, log_settings
-from bongsu.render.text import interface
+from bongsu.render.text import RenderError, interface
 
 DIRECTORY = "/etc/bongsu/libipsec"
 RUN_DIRECTORY = "/run/bongsu/libipsec"
@@ -51,6 +51,10 @@ def vici(tunnel: str) -> str:
 
 def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{path: text}`, two files for each VPN tunnel."""
+    names = [tunnel.name for tunnel in plan.vpns]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        # One would take the other's place in every file.
+        raise RenderError(f"{plan.node} has two IPsec tunnels called {', '.join(twice)}")
     of_tunnel = ports(plan)
     files = key_files(plan.vpns, DIRECTORY, header)
     for tunnel in plan.vpns:
