@@ -154,6 +154,8 @@ def _proposal(section: Mapping[str, Any]) -> str:
 
 
 def _cipher(name: str, bits: str) -> str:
+    if name.startswith("CHACHA20"):
+        return "chacha20poly1305"
     family, _, mode = name.partition("_")
     if mode == "CBC":
         return f"{family.lower()}{bits}" if family != "3DES" else "3des"
