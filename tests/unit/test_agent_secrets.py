@@ -1,10 +1,13 @@
 """References become values, or one error that names every reference and no value."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bongsu.agent.secrets import SecretError, Secrets
+from bongsu.agent.secrets import SecretError, Secrets, usable_marked
+from bongsu.plan.node import NodePlan
+from bongsu.render.secret import marker
 
 
 def test_values_for_bird(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -47,3 +50,53 @@ def test_every_problem_at_once_and_no_value(
     assert "No such file" in text
     assert "show all" not in text
     assert "xxx" not in text
+
+
+def vpn_plan(**references: str) -> NodePlan:
+    """A plan's part that has markers; nothing else of it is looked at."""
+    tunnel = SimpleNamespace(psk=references.get("psk"), certificate=None)
+    if "key" in references:
+        tunnel.certificate = SimpleNamespace(key=references["key"])
+    peer = SimpleNamespace(password=references.get("password"))
+    return SimpleNamespace(vpns=[tunnel], cloud_peers=[peer])  # type: ignore[return-value]
+
+
+def test_markers_become_values_and_leave_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PSK", "a {good} #key$")
+    monkeypatch.setenv("BGP", "s3cret")
+    plan = vpn_plan(psk="env:PSK", password="env:BGP")
+    secrets = Secrets({}, usable_marked(plan))
+    text = f'secret = "{marker("env:PSK")}"\n neighbor 192.0.2.1 password {marker("env:BGP")}\n'
+    filled = secrets.fill(text)
+    assert filled == 'secret = "a {good} #key$"\n neighbor 192.0.2.1 password s3cret\n'
+    assert secrets.redact(filled) == 'secret = "<hidden>"\n neighbor 192.0.2.1 password <hidden>\n'
+    with pytest.raises(ValueError, match="does not name"):
+        secrets.fill(marker("env:OTHER"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "why"),
+    [
+        ("psk", "", "empty"),
+        ("psk", "x" * 256, "longer than 255 bytes"),
+        ("psk", "0x4711", "begins with 0x"),
+        ("psk", "0sAbCd", "begins with 0x or 0s"),
+        ("psk", 'a"b', "quote"),
+        ("psk", "a\\b", "backslash"),
+        ("psk", "schlüssel", "printable ASCII"),
+        ("psk", "a\nb", "printable ASCII"),
+        ("psk", " ax9", "begins or ends with a blank"),
+        ("password", "two words", "blank"),
+        ("password", "!x", "begins with !"),
+        ("password", "x" * 81, "longer than 80 bytes"),
+        ("password", "é", "ASCII"),
+        ("key", "no key", "no private key in PEM"),
+    ],
+)
+def test_values_that_some_daemon_would_misread(
+    monkeypatch: pytest.MonkeyPatch, kind: str, value: str, why: str
+) -> None:
+    monkeypatch.setenv("VALUE", value)
+    with pytest.raises(SecretError, match=f"env:VALUE: .*{why}") as caught:
+        Secrets({}, usable_marked(vpn_plan(**{kind: "env:VALUE"})))
+    assert not value or value not in str(caught.value).removeprefix("secrets")
