@@ -34,7 +34,9 @@ VERBS = {
     "mtr": Verb("path.mtr", "mtr", "Show the path to somewhere, hop by hop, and keep it."),
     "compare": Verb("path.compare", "compare_runs", "Set two measurements side by side."),
     "doctor": Verb("doctor", "doctor", "Try what this machine can do."),
-    "demo": Verb("demo.demo", "demo", "Check, render, raise, break, look, and take down: anycast or vpn."),
+    "demo": Verb(
+        "demo.demo", "demo", "Check, render, raise, break, look, and take down: anycast or vpn."
+    ),
     "lab": Verb("lab", "app", "Raise a network on this machine, and try it."),
     "agent": Verb("agent", "app", "Run a node's agent, or ask it."),
     "show": Verb("show", "app", "Show what the nodes see now."),
