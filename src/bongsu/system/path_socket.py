@@ -1,8 +1,10 @@
 """Sockets for path probes: ICMP or UDP out with a hop limit of one's own, ICMP in, timed by the kernel.
 
-What is in the packets is not known here. Arrivals are stamped by the kernel (SO_TIMESTAMPNS, wall
-clock) and told as monotonic time: the age that the stamp shows is taken off the time of reading, so
-that a wall clock that is set moves at most the answers being read that moment.
+What is in the packets is not known here. The kernel stamps arrivals (SO_TIMESTAMPNS), and departures
+when they are handed to the interface's queue (SO_TIMESTAMPING, SCHED): a process that is held up before
+it sends or reads does not lengthen what it measures. Its stamps are of the wall clock and are told as
+monotonic time: the age that a stamp shows is taken off the time of reading, so that a clock that is set
+moves at most what is being read that moment.
 """
 
 import contextlib
@@ -17,6 +19,9 @@ from bongsu.model.base import Address
 from bongsu.system.netns import in_netns, socket_in
 
 SO_TIMESTAMPNS = 35
+SO_TIMESTAMPING = 37
+TX_SCHED_ONLY = 1 << 8 | 1 << 4 | 1 << 11
+"""SOF_TIMESTAMPING_TX_SCHED, _SOFTWARE and _OPT_TSONLY (the stamp without the packet)."""
 SO_RCVBUFFORCE = 33
 SOL_RAW = 255
 ICMP_FILTER = 1
@@ -91,6 +96,8 @@ class PathSocket:
                 self._out.bind((str(source), 0))
             self._in.bind((str(source), 0))
             self._in.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            with contextlib.suppress(OSError):
+                self._out.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, TX_SCHED_ONLY)
             with contextlib.suppress(PermissionError):
                 self._in.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
             self._filter(target.version)
@@ -107,29 +114,54 @@ class PathSocket:
         """For select: readable when something arrived."""
         return self._in.fileno()
 
-    def send(self, data: bytes, ttl: int) -> OSError | None:
-        """Send, 0 for an ordinary hop limit; what kept it from going, if it may pass. OSError else."""
+    def send(self, data: bytes, ttl: int) -> tuple[int, OSError | None]:
+        """Send, 0 for an ordinary hop limit: when it went (CLOCK_MONOTONIC, ns), or what kept it.
+
+        OSError for what will not pass.
+        """
         if ttl != self._ttl:
             self._out.setsockopt(*self._limit, ttl or ORDINARY_TTL)
             self._ttl = ttl
+        before = time.monotonic_ns()
         try:
             self._out.sendto(data, self._target)
         except OSError as error:
             if error.errno not in _PATIENT:
                 raise
-            return error
-        return None
+            return before, error
+        return self._departed(before, time.monotonic_ns()), None
 
     def receive(self) -> Iterator[tuple[bytes, Address, int]]:
         """What has arrived: packet, sender, and when (CLOCK_MONOTONIC, ns)."""
         for _ in range(AT_ONCE):
             try:
-                data, ancillary, _flags, sender = self._in.recvmsg(LARGEST, 64)
+                data, ancillary, _flags, sender = self._in.recvmsg(LARGEST, 128)
             except BlockingIOError:
+                # an unread stamp would keep select awake
+                self._departed(0, 0)
                 return
             except OSError:
                 continue  # an error that an earlier probe met
             yield data, ip_address(sender[0].partition("%")[0]), _monotonic(_stamp(ancillary))
+
+    def _departed(self, before: int, after: int) -> int:
+        """The kernel's stamp of what was sent between the two; `before` if it has none.
+
+        A packet that waited for its neighbour's address is stamped later: that is not this one's.
+        """
+        found = None
+        for _ in range(AT_ONCE):
+            try:
+                _data, ancillary, _flags, _to = self._out.recvmsg(1, 256, socket.MSG_ERRQUEUE)
+            except OSError:
+                break
+            stamp = _stamp(ancillary)
+            if stamp is None or found is not None:
+                continue
+            moment = _monotonic(stamp)
+            if before - CLOCK_APART_NS <= moment <= after + CLOCK_APART_NS:
+                found = max(moment, before)
+        return before if found is None else found
 
     def close(self) -> None:
         """Close the sockets."""
@@ -163,7 +195,8 @@ def _monotonic(stamp: int | None) -> int:
 
 def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) >= 16:
+        wanted = kind in (SO_TIMESTAMPNS, SO_TIMESTAMPING)
+        if level == socket.SOL_SOCKET and wanted and len(data) >= 16:
             seconds, nanoseconds = struct.unpack("=qq", data[:16])
             return int(seconds * 1_000_000_000 + nanoseconds)
     return None

@@ -107,8 +107,8 @@ class Measurement:
         """Send what is due, and keep what is known."""
         for probe in self.machine.poll(now):
             data = self.machine.flow.encode(probe.sequence)
-            self.machine.sent(probe.sequence, time.monotonic_ns())
-            self.unsent = self.socket.send(data, probe.ttl)
+            departed, self.unsent = self.socket.send(data, probe.ttl)
+            self.machine.sent(probe.sequence, departed)
         self._keep()
         if now >= self._write_at:
             self._write_at = now + WRITE_NS
