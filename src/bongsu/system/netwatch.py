@@ -1,7 +1,7 @@
 """What the kernel tells of routes and carriers, as it happens and in its order (rtnetlink(7)).
 
-Looks and never changes anything. Of routes only those that BIRD has put there, in whatever table,
-for what addresses bring is known. In the network namespace of the calling thread.
+Looks and never changes anything. Of routes only those that BIRD or FRR have put there, in
+whatever table, for what addresses bring is known. In the network namespace of the calling thread.
 """
 
 import contextlib
@@ -16,8 +16,8 @@ from bongsu.system import rtnl
 _NEWLINK, _DELLINK, _GETLINK, _NEWROUTE, _DELROUTE = 16, 17, 18, 24, 25
 _GROUPS = 0x1 | 0x40 | 0x400
 """RTMGRP_LINK, RTMGRP_IPV4_ROUTE and RTMGRP_IPV6_ROUTE."""
-_BIRD = 12
-"""RTPROT_BIRD."""
+_DAEMONS = (12, 186, 196)
+"""RTPROT_BIRD, RTPROT_BGP, RTPROT_ZSTATIC: BIRD's routes, and those of FRR's bgpd and staticd."""
 _UNICAST = 1
 _IFNAME, _CARRIER = 3, 33
 _DST, _OIF, _GATEWAY, _MULTIPATH, _TABLE, _VIA = 1, 4, 5, 9, 15, 18
@@ -44,7 +44,7 @@ class Hop:
 
 @dataclass(frozen=True)
 class RouteChange:
-    """A route of BIRD's that has come, or gone."""
+    """A route of a routing daemon's that has come, or gone."""
 
     there: bool
     table: int
@@ -149,7 +149,7 @@ class NetWatch:
 def route_change(there: bool, body: bytes) -> RouteChange | None:
     """A message of type RTM_NEWROUTE or RTM_DELROUTE, header cut off; None if it is not BIRD's."""
     family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(body)
-    if protocol != _BIRD or family not in _EVERYTHING:
+    if protocol not in _DAEMONS or family not in _EVERYTHING:
         return None
     attributes = rtnl.attributes(body[_ROUTE.size :])
     try:
