@@ -81,13 +81,20 @@ def test_being_held_up_lengthens_no_round_trip(
 
 
 def test_no_stamp_is_left_that_would_keep_select_awake(alone: str) -> None:
-    made, one = opened(alone, ip_address("127.0.0.1"), "icmp")
+    """One that came too late to be read after sending, as of a packet that waited for a neighbour."""
+    made, one = opened(alone, ip_address("127.0.0.1"), "udp")
     for number in range(20):
-        made.send(one.encode(number), 0)
-    while list(made.receive()):
-        pass
-    assert select.select([made], [], [], 0.05)[0] == []
+        made._out.sendto(one.encode(number), ("127.0.0.1", 0))
+    assert select.select([made._out], [], [], 0.05)[0] != []
+    list(made.receive())
+    assert select.select([made._out], [], [], 0.05)[0] == []
     made.close()
+    echo, one = opened(alone, ip_address("127.0.0.1"), "icmp")
+    echo._out.sendto(one.encode(0), ("127.0.0.1", 0))
+    time.sleep(0.02)
+    assert len(list(echo.receive())) == 1
+    assert select.select([echo], [], [], 0.05)[0] == []
+    echo.close()
 
 
 def test_what_may_pass_is_told_and_what_may_not_is_raised(alone: str) -> None:
