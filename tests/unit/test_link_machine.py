@@ -53,15 +53,28 @@ def test_the_first_rise_is_at_once_and_each_fall_makes_the_next_slower() -> None
 
 
 def test_a_long_life_forgives() -> None:
+    machine, now = LinkMachine(0), 0
+    for _ in range(3):
+        machine.look(now, GOOD)
+        machine.look(now + 31 * NS, GOOD)
+        machine.look(now + 32 * NS, BAD)
+        now += 33 * NS
+    assert machine.falls == 3
+    machine.look(now, GOOD)
+    machine.look(now + 31 * NS, GOOD)
+    machine.look(now + 120 * NS, BAD)
+    assert machine.falls == 1
+
+
+def test_the_first_rise_settles_at_once_and_later_ones_do_not() -> None:
     machine = LinkMachine(0)
-    for second in (1, 3, 5):
-        machine.look(second * NS, GOOD)
-        machine.look((second + 1) * NS, BAD)
-    falls = machine.falls
-    machine.look(60 * NS, GOOD)
-    machine.look(100 * NS, GOOD)
-    machine.look(200 * NS, BAD)
-    assert (falls, machine.falls) == (3, 1)
+    for now, seen, verdict in (
+        (0, WEAK, Verdict.DEGRADED), (1, GOOD, Verdict.UP), (2, BAD, Verdict.DOWN),
+        (3, WEAK, Verdict.DOWN), (5, WEAK, Verdict.DEGRADED), (6, GOOD, Verdict.DEGRADED),
+        (8, GOOD, Verdict.DEGRADED), (9, GOOD, Verdict.UP),
+    ):  # fmt: skip
+        machine.look(now * NS, seen)
+        assert machine.verdict is verdict, now
 
 
 def test_a_weak_moment_is_no_news_and_a_weak_while_is() -> None:

@@ -8,9 +8,9 @@ from bongsu.cli.show.columns import Row, Table, draw, size
 from bongsu.cli.show.keepalive_table import ago
 
 TABLE = Table(
-    ("Tunnel", "Far end", "IKE", "SPIs", "In", "Out", "Rekeys", "BGP", "State"),
-    frozenset({"Tunnel", "Far end", "IKE", "BGP", "State"}),
-    (("Far end", 7), ("BGP", 4), ("Tunnel", 4)),
+    ("Tunnel", "Far end", "IKE", "SPIs", "In", "Out", "Rekeys", "State"),
+    frozenset({"Tunnel", "Far end", "IKE", "State"}),
+    (("Far end", 7), ("Tunnel", 4)),
     "State",
     {"up": "green", "degraded": "yellow", "down": "bold red"},
 )
@@ -49,7 +49,6 @@ def row(tunnel: dict[str, Any]) -> Row:
         size(sum(sa["bytes_in"] for sa in esp)) if esp else NONE,
         size(sum(sa["bytes_out"] for sa in esp)) if esp else NONE,
         str(tunnel["rekeys"]),
-        tunnel["bgp"] or NONE,
         tunnel["state"],
     )
     return Row(cells, tuple(note for note in _notes(tunnel) if note))
@@ -95,4 +94,6 @@ def _liveness(tunnel: dict[str, Any]) -> str:
             f"probes every {probe['interval_ms']} ms: {probe['sent']} sent,"
             f" {probe['answered']} answered{rtt}"
         )
+    if tunnel["bgp"] is not None:
+        parts.append(f"BGP {tunnel['bgp']}")
     return "; ".join(parts)

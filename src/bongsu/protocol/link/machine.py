@@ -100,6 +100,7 @@ class LinkMachine:
         self._health_since = now
         self._carries_since = now
         self._rose = now
+        self._been_up = verdict is Verdict.UP
 
     @property
     def hold_s(self) -> float:
@@ -120,6 +121,7 @@ class LinkMachine:
             self._health, self._health_since = health, now
         before = self.verdict
         self.verdict = TABLE[before, self._event(now)]
+        self._been_up |= self.verdict is Verdict.UP
         if self.verdict is before:
             return None
         if self.verdict is Verdict.DOWN:
@@ -140,7 +142,9 @@ class LinkMachine:
         if self.verdict is Verdict.DOWN:
             long = now - self._carries_since >= self.hold_s * NS
         else:
-            long = now - self._health_since >= self.config.settle_s * NS
+            # On its first rise, step by step, there is nothing yet to be unsure of.
+            settle_s = self.config.settle_s if self._been_up else 0.0
+            long = now - self._health_since >= settle_s * NS
         if self._health is Health.WEAK:
             return Event.WEAK_LONG if long else Event.WEAK
         return Event.GOOD_LONG if long else Event.GOOD
