@@ -8,6 +8,7 @@ moves at most what is being read that moment.
 """
 
 import contextlib
+import ctypes
 import errno
 import socket
 import struct
@@ -23,6 +24,9 @@ SO_TIMESTAMPING = 37
 TX_SCHED_ONLY = 1 << 8 | 1 << 4 | 1 << 11
 """SOF_TIMESTAMPING_TX_SCHED, _SOFTWARE and _OPT_TSONLY (the stamp without the packet)."""
 SO_RCVBUFFORCE = 33
+SO_ATTACH_FILTER = 26
+_BPF_RETURN_0 = struct.pack("=HBBI", 0x06, 0, 0, 0)
+"""One instruction of classic BPF: keep 0 bytes, which is none of the packet."""
 SOL_RAW = 255
 ICMP_FILTER = 1
 RECEIVE_BUFFER = 1 << 22
@@ -90,6 +94,7 @@ class PathSocket:
             self._held: socket.socket | None = None
             if number != icmp:
                 self._out = opened.enter_context(socket.socket(family, socket.SOCK_RAW, number))
+                _let_nothing_in(self._out)
                 # holds a source port that nobody else gets meanwhile; nothing is read from it
                 self._held = opened.enter_context(socket.socket(family, socket.SOCK_DGRAM))
                 self._held.bind((str(source), 0))
@@ -175,6 +180,14 @@ class PathSocket:
         data = struct.pack(f"={len(words)}I", *words)
         level = SOL_RAW if family == 4 else socket.IPPROTO_ICMPV6
         self._in.setsockopt(level, ICMP_FILTER, data)
+
+
+def _let_nothing_in(raw: socket.socket) -> None:
+    """A raw UDP socket is given a copy of all UDP there is; this one only sends (socket(7))."""
+    program = ctypes.create_string_buffer(_BPF_RETURN_0)
+    raw.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program))
+    )
 
 
 def _monotonic(stamp: int | None) -> int:
