@@ -43,6 +43,8 @@ def world(network: Network) -> dict[str, Any]:
         "forward": FORWARD,
         "forwards": [*topology.routers, *(one.name for one in topology.nats)],
         "nft": {one.name: nat.ruleset(one) for one in topology.nats},
+        "secrets": dict(values),
+        "bundles": {node: make_bundle(plan).to_tree() for node, plan in plans.items()},
         "files": {
             node: {
                 path.removeprefix("root"): _filled(text, markers)
