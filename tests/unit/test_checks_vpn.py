@@ -662,6 +662,14 @@ QUIET: list[tuple[str, str]] = [
         "nodes: {cpe: {routes: [{to: 193.122.99.212/32, via: 10.0.0.1}]}}\n"
         "vpns: {hub: {bgp: {accept: [193.122.0.0/16]}}}",
     ),
+    (
+        "RTE003",
+        "vpns: {hub: {binding: policy, bgp: {accept: [193.122.0.0/16]}}}",
+    ),
+    (
+        "ADR004",
+        "vpns: {hub: {binding: policy, bgp: null, tunnels: {vti1: {inside: null, peer: null}}}}",
+    ),
     ("MTU001", "vpns: {hub: {mtu: 1438}}"),
     ("LNX001", ""),
     ("LSW001", "nodes: {cpe: {ipsec: null}}\nvpns: {hub: {binding: xfrm}}"),
@@ -693,10 +701,16 @@ def test_the_file_in_the_documents_is_clean() -> None:
         ("VPN015", "nodes: {cpe: {interfaces: {ens3: {source_dest_check: true}}}}"),
         ("RTE006", "nodes: {cpe: {interfaces: {ens3: {gateway: null}}}}"),
         ("BGP007", "clouds: {seoul: {profile: generic}}"),
+        ("MTU002", "vpns: {hub: {mtu: 1279, networks: [10.0.0.0/16, 'fd00:1::/48']}}"),
     ],
 )
 def test_what_is_wrong_at_one_place_is_told_once(code: str, change: str) -> None:
     assert len(found(change, code)) == 1
+
+
+def test_a_small_uplink_is_told_of_each_tunnel() -> None:
+    small = found("nodes: {cpe: {interfaces: {ens3: {mtu: 620}}}}", "MTU002")
+    assert [finding.path for finding in small] == [VTI1, VTI2]
 
 
 def test_a_session_without_a_bound() -> None:
