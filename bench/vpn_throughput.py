@@ -2,9 +2,9 @@
 
 The example hybrid-vpn.yaml on this machine, its links without delay: a CPE behind a 1:1 NAT, two
 ASes, the cloud. Twice: raised by bongsu, its tunnel kept by the agent; and with two charons started
-by hand on the very files that bongsu renders, one command after the other, nobody watching. Where the
-kernel has no ESP both are strongSwan's kernel-libipsec. Everything is between the CPE and the cloud's
-gateway, the bare link too: what differs is the tunnel, and who set it up.
+by hand on the very files that bongsu renders, one command after the other, nobody watching and nothing
+filtered. Where the kernel has no ESP both are strongSwan's kernel-libipsec. Both are asked from a host at
+the site to one in the cloud; the bare link, under both, from gateway to gateway.
 
 One stream of iperf3 at a time; the three take turns in an order that changes every round. RTT is of
 echo requests on an otherwise idle path. bongsu is to add nothing that can be measured.
@@ -57,11 +57,11 @@ INTERVAL_S = 0.002
 
 @dataclass(frozen=True)
 class Way:
-    """A way from the CPE to the cloud's gateway."""
+    """A way to be measured."""
 
     name: str
     near: str
-    """Namespace of the CPE."""
+    """Namespace that asks."""
     far: str
     source: str
     target: str
@@ -79,7 +79,8 @@ def main() -> None:
     assert cut
     network = load_text(text, EXAMPLE.name).network
     with ours(network, text) as kept, by_hand(network) as hand:
-        bare = Way("bare link", hand.near, hand.far, "10.0.236.153", "193.122.99.212")
+        near, far = (f"{hand.near.rpartition('.')[0]}.{node}" for node in (CPE, CLOUD))
+        bare = Way("bare link", near, far, "10.0.236.153", "193.122.99.212")
         ways = [bare, hand, kept]
         figures = measured(ways, arguments.rounds, arguments.seconds, arguments.probes)
     throughput, median, tail = (
@@ -171,13 +172,18 @@ def waited(what: str, holds: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def between_hosts(name: str, lab: Lab) -> Way:
+    """From the site's host to the cloud's."""
+    (near, source), (far, target) = sorted(lab.topology.hosts.items(), reverse=True)
+    return Way(name, lab.paths.netns(near), lab.paths.netns(far), str(source), str(target))
+
+
 @contextmanager
 def ours(network: Network, text: str) -> Iterator[Way]:
     """Raised as `bongsu lab up` raises it."""
     lab = raise_lab(network, EXAMPLE, text, name="bench-vpn", keep=False)
     try:
-        near, far = (lab.paths.netns(name) for name in (CPE, CLOUD))
-        yield Way("bongsu", near, far, "10.10.10.1", "10.10.10.2")
+        yield between_hosts("bongsu", lab)
     finally:
         remove_lab(lab.name)
 
@@ -193,7 +199,7 @@ def by_hand(network: Network) -> Iterator[Way]:
         underlay(lab, folder / "links")
         for node in (CLOUD, CPE):
             started.append(daemon(lab, node, folder / node))
-        yield Way("by hand", paths.netns(CPE), paths.netns(CLOUD), "10.10.10.1", "10.10.10.2")
+        yield between_hosts("by hand", lab)
     finally:
         for process in started:
             process.terminate(1)
@@ -253,10 +259,12 @@ def daemon(lab: Lab, node: str, folder: Path) -> Process:
             f"addr add {end.inside} dev {TUNNEL}",
         ),
         f"link set {TUNNEL} mtu {min(end.mtu, LIBIPSEC_MTU)} up",
+        *(f"route add {prefix} dev {TUNNEL}" for prefix in end.remote_networks),
     ]
+    forward = ["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]
+    run([*forward, "net.ipv4.conf.all.send_redirects=0"], netns=here)
     for step in steps:
         run(["ip", *step.split()], netns=here)
-    # Nobody filters here, and reverse paths are not looked at: the CPE has one way out.
     argv = ["swanctl", "--load-all", "--file", str(connections), "--uri", f"unix://{socket}"]
     run(argv, netns=here, env=env)
     return process
