@@ -21,6 +21,7 @@ from bongsu.intent import load_text
 from bongsu.lab.fault import bring_in, heal
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import settle
+from bongsu.lab.member import inhabitants
 from bongsu.lab.outage import measure
 from bongsu.lab.probe.survey import sources
 from bongsu.lab.state import LabPaths
@@ -305,3 +306,24 @@ def test_one_command(cli: Cli) -> None:
     done = cli("lab", "test", str(EXAMPLE), "--name", "t-hybrid-test")
     assert done.stdout.count("[PASS]") == 3
     assert remains("t-hybrid-test") == []
+
+
+def test_a_raiser_that_is_killed_leaves_nothing(cli: Cli) -> None:
+    """Daemons in namespaces and TUN devices are the lab's, whoever started them."""
+    name = "t-hybrid-kill"
+    program = str(Path(sys.executable).with_name("bongsu"))
+    words = [program, "lab", "test", str(EXAMPLE), "--name", name]
+    raiser = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        sockets = LabPaths(name).node("cpe") / "run/bongsu/libipsec"
+        wait_for("a daemon of the lab", lambda: any(sockets.glob("*.vici")))
+        pids = [one.pid for one in inhabitants(netns.names(LabPaths(name).netns("")))]
+        assert len(pids) > 4
+    finally:
+        raiser.kill()
+        raiser.wait()
+    assert f"removed {name}" in cli("lab", "down", "--lab", name).stdout
+    assert remains(name) == []
+    # What has ended is still to be fetched by its parent.
+    there = [Path(f"/proc/{pid}") for pid in pids]
+    wait_for("nobody of it", lambda: not any(path.exists() for path in there))
