@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from bongsu.intent import load_text
+from bongsu.intent import IntentError, load_text
 from bongsu.lab.blueprint import Topology
 from bongsu.lab.lab import Lab, lab_plans
 from bongsu.lab.lifecycle import link_spec
 from bongsu.lab.nat import ruleset
 from bongsu.lab.state import LabPaths
 from bongsu.lab.topology import TopologyError, build_topology
+from bongsu.lab.vpn_fault import is_headend, is_tunnel
 from bongsu.model.network import Network
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hybrid-vpn.yaml"
@@ -149,3 +150,34 @@ def test_a_cloud_without_a_connection_is_not_built(network: Network) -> None:
     raw["lab"]["clouds"]["tokyo"] = {"to": "oracle"}
     lab = Lab.of("t", Network.model_validate(raw))
     assert lab.topology.nodes == ("cpe", "seoul")
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("node-kill:seoul/vti1", ""),
+        ("node-kill:seoul", ""),
+        ("daemon-kill:cpe/ike", ""),
+        ("daemon-kill:seoul/bgpd", ""),
+        ("node-kill:seoul/vti9", "there is no node"),
+        ("node-kill:cpe/vti1", "there is no node"),
+        ("silent-loss:vti9", "there is no node, AS or tunnel"),
+    ],
+)
+def test_faults_of_tunnels_and_headends(fault: str, says: str) -> None:
+    text = EXAMPLE.read_text().replace("fault: silent-loss:vti1", f"fault: {fault}")
+    assert fault in text
+    if not says:
+        load_text(text, EXAMPLE.name)
+        return
+    with pytest.raises(IntentError) as caught:
+        load_text(text, EXAMPLE.name)
+    assert says in str(caught.value.problems[0])
+
+
+def test_which_faults_are_a_tunnels(network: Network) -> None:
+    lab = Lab.of("t", network)
+    assert is_tunnel(lab, "vti2")
+    assert not is_tunnel(lab, "seoul")
+    assert is_headend(lab, "seoul/vti2")
+    assert not any(is_headend(lab, where) for where in ("seoul", "cpe/vti1", "seoul/vti9", "vti1"))
