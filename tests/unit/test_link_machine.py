@@ -122,6 +122,7 @@ def test_the_first_cause_from_below_is_told() -> None:
         (all_wrong := replace(all_wrong, esp=True), "interface"),
         (all_wrong := replace(all_wrong, interface=True), "probe"),
         (all_wrong := replace(all_wrong, probe=None), "bgp"),
+        (all_wrong := replace(all_wrong, bgp=Bgp("Established", 0)), "no-prefix"),
     ]
     for seen, code in steps:
         cause = judge(seen)[1]
@@ -130,7 +131,7 @@ def test_the_first_cause_from_below_is_told() -> None:
     order = list(Layer)
     layers = [found.layer for seen, _ in steps if (found := judge(seen)[1]) is not None]
     assert layers == sorted(layers, key=order.index)
-    assert judge(replace(all_wrong, bgp=Bgp("Established"))) == (Health.GOOD, None)
+    assert judge(replace(all_wrong, bgp=Bgp("Established", 2))) == (Health.GOOD, None)
 
 
 def test_refused_proposals_are_of_the_phase_that_is_reached() -> None:
@@ -164,7 +165,10 @@ EVIDENCE = st.builds(
     unanswered=st.integers(0, 5),
     reason=st.none() | st.just(Cause(Layer.IKE, "psk", "keys")),
     probe=st.none() | st.builds(Probe, st.integers(0, 5), st.just(3), st.booleans()),
-    bgp=st.none() | st.builds(Bgp, st.sampled_from(["Established", "Active", "Idle"])),
+    bgp=st.none()
+    | st.builds(
+        Bgp, st.sampled_from(["Established", "Active", "Idle"]), st.none() | st.integers(0, 2)
+    ),
     interface=st.booleans(),
 )
 

@@ -183,7 +183,10 @@ class VpnWatch:
         has_bgp = self._plan is not None and any(
             peer.tunnel == plan.name for peer in self._plan.cloud_peers
         )
-        bgp = Bgp(one.neighbor.state if one.neighbor else "not there") if has_bgp else None
+        neighbor = one.neighbor
+        bgp = None
+        if has_bgp:
+            bgp = Bgp(neighbor.state, neighbor.received) if neighbor else Bgp("not there")
         return Evidence(
             underlay=refused,
             daemon=answers,

@@ -88,12 +88,12 @@ def _liveness(tunnel: dict[str, Any]) -> str:
     else:
         missed = f", {tunnel['unanswered']} unanswered" if tunnel["unanswered"] else ""
         parts.append(f"DPD {dpd['delay_s']}/{dpd['timeout_s']} s{missed}")
+    if tunnel["bgp"] is not None:
+        parts.append(f"BGP {tunnel['bgp']}")
     if (probe := tunnel["probe"]) is not None:
         rtt = "" if probe["rtt_ms"] is None else f", RTT {probe['rtt_ms']:.1f} ms"
         parts.append(
             f"probes every {probe['interval_ms']} ms: {probe['sent']} sent,"
             f" {probe['answered']} answered{rtt}"
         )
-    if tunnel["bgp"] is not None:
-        parts.append(f"BGP {tunnel['bgp']}")
     return "; ".join(parts)

@@ -64,6 +64,8 @@ class Bgp:
 
     state: str
     """RFC 4271's word."""
+    received: int | None = None
+    """Prefixes that were taken; None where nobody counts."""
 
     @property
     def established(self) -> bool:
@@ -161,6 +163,12 @@ def _weak_probe(probe: Probe | None) -> Cause | None:
 
 
 def _weak_bgp(bgp: Bgp | None) -> Cause | None:
-    if bgp is None or bgp.established:
+    if bgp is None:
         return None
-    return Cause(Layer.BGP, "bgp", f"ESP stands, BGP is {bgp.state}")
+    if not bgp.established:
+        return Cause(Layer.BGP, "bgp", f"ESP stands, BGP is {bgp.state}")
+    if bgp.received == 0:
+        return Cause(
+            Layer.ROUTE, "no-prefix", "BGP is Established, and no prefix was taken from it"
+        )
+    return None
