@@ -144,7 +144,9 @@ class Applier:
         await self._step("found", lambda: owned.claim_settings(sysctl.differing(kept + lasting)))
         await self._step("sysctl", lambda: self._sysctl(kept + machine))
         await self._step("tunnels", lambda: self._tunnels(backend, plan))
-        request = Request(plan, filled, self._change, lambda name: _settle(settings, name))
+        request = Request(
+            plan, filled, self._change, lambda name: _settle(settings, name), secrets.value
+        )
         await self._async_step("vpns", self._services.ipsec.apply(request))
         # Those that carry nothing yet are closed before there is anybody who routes.
         await self._async_step("watch", self._vpn.follow(plan))

@@ -53,6 +53,10 @@ class Secrets:
             raise ValueError("a file has the marker of a secret that its plan does not name")
         return text
 
+    def value(self, reference: SecretRef) -> str:
+        """What a marker stands for. KeyError for a reference that the plan does not name."""
+        return self._marked[reference]
+
     def bird_text(self) -> str | None:
         """The file that bird.conf includes; None when there is nothing secret."""
         if not self._values:

@@ -12,9 +12,10 @@ from bongsu.agent.services import kernel_interfaces
 from bongsu.agent.services.service import Request, Texts, identity
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
+from bongsu.render.libreswan.render import certificate_name
 from bongsu.system import files
 from bongsu.system.daemons.pluto import Pluto
-from bongsu.system.ipsec import interfaces
+from bongsu.system.ipsec import interfaces, nss
 from bongsu.system.ipsec.state import IkeSa
 from bongsu.system.run import RunError
 
@@ -49,6 +50,7 @@ class LibreswanService:
         self._tunnels, self._ran = [tunnel.name for tunnel in request.plan.vpns], True
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._worker, kernel_interfaces.build, request)
+        await asyncio.to_thread(self._certificates, request)
         text = request.texts.get(CONNECTIONS, "")
         loaded = [identity(CONNECTIONS), identity(SECRETS)]
         if await self.supervisor.ensure() == "started":
@@ -92,6 +94,17 @@ class LibreswanService:
 
     def logs(self) -> dict[Path, str]:
         return {self._log: ""}
+
+    def _certificates(self, request: Request) -> None:
+        nss.prepare(self._pluto.nss)
+        for tunnel in request.plan.vpns:
+            if tunnel.certificate is None:
+                continue
+            name, own = certificate_name(tunnel.vpn), tunnel.certificate
+            key = request.secret(own.key)
+            if nss.put(self._pluto.nss, name, Path(own.certificate), key, Path(own.ca),
+                       self._loaded.parent):  # fmt: skip
+                request.changed(f"put certificate {name} into {self._pluto.nss}")
 
     def _before(self) -> str:
         try:

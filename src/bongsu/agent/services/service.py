@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from bongsu.model.base import SecretRef
 from bongsu.plan.node import NodePlan
 
 Texts = Mapping[Path, str]
@@ -27,6 +28,8 @@ class Request:
     """To be told of each change, in words."""
     settle: Callable[[str], None] = field(default=lambda _: None)
     """To be called with an interface that was made anew: its settings are the machine's defaults."""
+    secret: Callable[[SecretRef], str] = field(default=lambda _: "")
+    """A value that goes elsewhere than into a file of the bundle's."""
 
 
 class Service(Protocol):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bongsu.system.daemons.whack import associations
+from bongsu.system.ipsec import nss
 from bongsu.system.ipsec.state import IkeSa
 from bongsu.system.run import Process, RunError, run, spawn
 
@@ -55,7 +56,7 @@ class Pluto:
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("pluto.ctl", "pluto.pid"):
             (self.run_dir / name).unlink(missing_ok=True)
-        self._prepare_store()
+        nss.prepare(self.nss)
         argv = [str(PROGRAMS / "pluto"), "--nofork", "--stderrlog", "--config", str(self.config)]
         argv += ["--secretsfile", str(self.secrets), "--nssdir", str(self.nss)]
         argv += ["--rundir", str(self.run_dir), "--ipsecdir", str(DIRECTORY)]
@@ -110,14 +111,6 @@ class Pluto:
             for path in self.run_dir.iterdir():
                 path.unlink()
             self.run_dir.rmdir()
-
-    def _prepare_store(self) -> None:
-        """NSS wants a database, be it empty."""
-        if (self.nss / "cert9.db").exists():
-            return
-        self.nss.mkdir(mode=0o700, parents=True, exist_ok=True)
-        run(["certutil", "-N", "-d", f"sql:{self.nss}", "--empty-password"],
-            hint="apt install libnss3-tools")  # fmt: skip
 
     def _whack(self, *arguments: str) -> str:
         if not self.control.exists():
