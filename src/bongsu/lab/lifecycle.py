@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bongsu.lab.blueprint import Cable
+from bongsu.lab.certificates import keys_of, make_certificates
 from bongsu.lab.converge import agents_missing, unsettled
 from bongsu.lab.evidence import keep_evidence
 from bongsu.lab.lab import Lab
@@ -161,10 +162,10 @@ def settle(lab: Lab, wait_s: float) -> list[str]:
 
 
 def start_one_node(lab: Lab, node: str) -> None:
-    """Start a node's namespaces and agent; its cables must be there."""
+    """Start a node's namespaces and agent; its cables and certificates must be there."""
     configure_ports(lab.topology, lab.paths, [node])
     write_bundle(make_bundle(stand_in(lab.plans[node])), node, lab.paths)
-    start_node(node, lab.paths, lab.secrets)
+    start_node(node, lab.paths, {**lab.secrets, **keys_of(node, lab.paths)})
 
 
 def stand_in(plan: NodePlan) -> NodePlan:
@@ -224,6 +225,7 @@ def _build(lab: Lab, progress: Progress) -> None:
         f"starting {len(topology.nodes)} nodes and {len(topology.routers)} AS routers"
         + (f"; Linux stands in for {', '.join(foreign)}" if foreign else "")
     )
+    make_certificates(lab.plans.values(), paths)
     for node in topology.nodes:
         start_one_node(lab, node)
     references = {f"env:{key}": value for key, value in lab.secrets.items()}

@@ -18,7 +18,6 @@ def vpn_problems(parts: Parts) -> None:
         site = vpn.get("site")
         if isinstance(site, str) and site in parts.nodes:
             _site(parts, path, site, vpn, names)
-        _certificate(parts, path, vpn)
         for key, tunnel in mapping(vpn.get("tunnels")).items():
             _tunnel(parts, (*path, "tunnels", key), mapping(tunnel), vpn)
         if isinstance(vpn.get("bgp"), dict):
@@ -47,11 +46,6 @@ def _site(
             words = f"{site} has a tunnel of this name in vpns.{names[site, key]} already"
             parts.say(at, words, "name one of them otherwise", key=True)
         names.setdefault((site, key), path[1] if isinstance(path[1], str) else "")
-
-
-def _certificate(parts: Parts, path: Path, vpn: dict[str, Any]) -> None:
-    if isinstance(vpn.get("certificate"), dict):
-        parts.lab_secret((*path, "certificate", "key"), mapping(vpn["certificate"]).get("key"))
 
 
 def _tunnel(parts: Parts, path: Path, tunnel: dict[str, Any], vpn: dict[str, Any]) -> None:
