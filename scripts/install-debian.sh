@@ -10,7 +10,7 @@
 # No package is ever removed: a Libreswan that is installed stays, and what it costs is said.
 set -eu
 
-base="bird2 frr frr-pythontools nftables netplan.io iproute2 iputils-ping mtr-tiny tcpdump procps util-linux
+base="bird2 frr nftables netplan.io iproute2 iputils-ping mtr-tiny tcpdump procps util-linux
       clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev make git
       python3 python3-venv ca-certificates"
 strongswan="charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins"
@@ -101,7 +101,7 @@ export DEBIAN_FRONTEND=noninteractive
 apt() {
     quietly apt-get -q -y -o DPkg::Lock::Timeout=300 "$@"
 }
-# Two names for what a dependency may be: the first is Debian's choice. Versions are apt's business.
+# Of alternatives the first, which is Debian's choice. Versions are apt's business.
 dependencies() {
     dpkg-deb -f "$1" Depends | tr ',' '\n' | sed 's/|.*//; s/(.*)//; s/:any//; s/ //g' | sort -u
 }
