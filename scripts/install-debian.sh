@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what bongsu needs from Debian's own packages, and nothing else.
 #   scripts/install-debian.sh            what a node and a lab need
-#   scripts/install-debian.sh --vm       also what the VM tests and the benches need
+#   scripts/install-debian.sh --vm       also what the tests, their VM and the benches need
 # Services that packages would start on installation are held back, and those that would start at
 # the next boot are disabled: bongsu starts its own daemons, on its own configuration.
 #
@@ -14,7 +14,7 @@ base="bird2 frr nftables netplan.io iproute2 iputils-ping mtr-tiny tcpdump procp
       clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev make git
       python3 python3-venv ca-certificates"
 strongswan="charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins"
-vm="qemu-system-x86 linux-image-amd64 busybox-static kmod iperf3 bpftool"
+vm="qemu-system-x86 linux-image-amd64 busybox-static kmod iperf3 bpftool frr-pythontools"
 services="bird2:bird.service frr:frr.service charon-systemd:strongswan.service"
 beside=/var/lib/bongsu/debian/libreswan
 
