@@ -156,9 +156,14 @@ class Box:
         return json.loads((self.home / "run" / "bongsu" / name).read_text())
 
     def close(self) -> None:
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        # An agent that is still there starts what was killed before it once more.
+        while found := self.processes():
+            for pid in found:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            if self.process is not None and self.process.pid in found:
+                self.process.wait(10)
+            time.sleep(0.01)
         if self.process is not None:
             self.process.wait(10)
         if self._ready >= 0:
