@@ -113,6 +113,13 @@ def test_the_machine_is_as_libreswan_wants_it(seen: Seen) -> None:
     assert re.search(r"NETKEY.*\[OK\]|XFRM.*\[OK\]", seen["verify"])
 
 
+def test_strongswan_meddles_with_nothing(seen: Seen) -> None:
+    """Not with ARP, broadcasts or DHCP of the LANs, which selectors of 0.0.0.0/0 would be reason for."""
+    (loaded,) = seen["plugins"]
+    assert "kernel-netlink" in loaded.split()
+    assert not {"farp", "forecast", "dhcp", "unity", "connmark", "ha"} & {*loaded.split()}
+
+
 def test_our_filters_drop_nothing_of_it(seen: Seen) -> None:
     for text in seen["dropped"].values():
         assert re.findall(r"counter (bgp_foreign|spoofed) \{\s+packets ([1-9]\d*)", text) == []

@@ -51,6 +51,7 @@ def main() -> None:
         "pluto": said(WHACK, "--trafficstatus"),
         "pluto_status": said(WHACK, "--status"),
         "verify": verify(),
+        "plugins": re.findall(r"loaded plugins: (.*)", Path(f"/run/{CLOUD}-ike.err").read_text()),
         "charon": said("swanctl", "--list-sas"),
         "bgp": {node: summary(node) for node in (CPE, CLOUD)},
         "links": {node: links(node) for node in (CPE, CLOUD)},

@@ -12,7 +12,7 @@ from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.render.strongswan.connection import connection, key_files, repeated_identities, secret
 from bongsu.render.strongswan.sections import document
-from bongsu.render.strongswan.settings import charon_settings, log_settings
+from bongsu.render.strongswan.settings import charon_settings, log_settings, plugin_settings
 from bongsu.render.text import interface
 
 DIRECTORY = "/etc/swanctl"
@@ -30,7 +30,7 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         interface(tunnel.name): connection(tunnel, repeated=repeated(tunnel))
         for tunnel in plan.vpns
     }
-    settings = {"charon": {**charon_settings(plan.vpns), **log_settings()}}
+    settings = {"charon": {**charon_settings(plan.vpns), **log_settings(), **plugin_settings()}}
     secrets = {f"ike-{interface(tunnel.name)}": secret(tunnel) for tunnel in plan.vpns}
     return {
         CONNECTIONS: document(header, {"connections": connections}),

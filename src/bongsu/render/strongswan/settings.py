@@ -17,6 +17,17 @@ def charon_settings(tunnels: list[VpnTunnelPlan]) -> Settings:
     }
 
 
+UNWANTED = ("farp", "forecast", "dhcp", "unity", "connmark", "ha")
+"""Plugins that Debian loads as soon as they are installed. With selectors of 0.0.0.0/0 `farp` answers
+ARP for every address of every LAN, and `forecast` carries its broadcasts away; the others act on
+addresses and marks that are not theirs."""
+
+
+def plugin_settings() -> Settings:
+    """What the machine's charon must not load."""
+    return {"plugins": {name: {"load": "no"} for name in UNWANTED}}
+
+
 def log_settings() -> Settings:
     """To standard error, for whoever started the daemon; IKE in the words of its own log."""
     return {
