@@ -153,6 +153,10 @@ class VpnBgp(Model):
     """Only where the cloud offers it."""
     announce: list[PrefixField] | None = None
     """What the cloud is told of, and nothing else; without it, the site's networks."""
+    deaggregate_on_failure: Positive | None = None
+    """While a tunnel of the connection is down, announce by the others the more-specifics of this
+    length: they win at the cloud at once, which else sends into the dead tunnel until its own hold
+    timer has run out."""
     accept: list[PrefixField] | Literal["any"] | None = None
     """What is taken from the cloud, and more-specifics of it; without it, the cloud's networks.
     `any` takes everything, and a check says what that means."""

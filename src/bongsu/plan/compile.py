@@ -28,6 +28,7 @@ from bongsu.plan.node import (
     PolicyPlan,
     RoutePlan,
 )
+from bongsu.plan.specifics import more_specifics
 from bongsu.plan.tunnel import TunnelPlan
 
 REPLY_TABLE = 103
@@ -391,17 +392,8 @@ def _announcement(item: Announcement, by_preference: list[str]) -> AnnouncementP
     return AnnouncementPlan(
         prefix=item.prefix,
         tunnels=by_preference if item.to is None else item.to,
-        more_specifics=_more_specifics(item.prefix, item.deaggregate_on_failure),
+        more_specifics=more_specifics(item.prefix, item.deaggregate_on_failure),
     )
-
-
-def _more_specifics(prefix: Prefix, length: int | None) -> list[Prefix]:
-    # 256 bounds what a typing error can do to other people's routing tables.
-    if length is None or not prefix.prefixlen < length <= min(prefix.prefixlen + 8, 128):
-        return []
-    if length > prefix.max_prefixlen:
-        return []
-    return list(prefix.subnets(new_prefix=length))
 
 
 def _home(
@@ -412,7 +404,7 @@ def _home(
     for tunnel in tunnels:
         for item in index.carried[tunnel.peer][tunnel.name]:
             carried[item.prefix].append(tunnel)
-            specifics[item.prefix].update(_more_specifics(item.prefix, item.deaggregate_on_failure))
+            specifics[item.prefix].update(more_specifics(item.prefix, item.deaggregate_on_failure))
     lans = [
         (key, address.network)
         for key, interface in network.nodes[name].interfaces.items()

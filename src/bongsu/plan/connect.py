@@ -15,6 +15,7 @@ from bongsu.model.proposal import ENCRYPTION, Suite, suite
 from bongsu.model.vpn import Binding, Cloud, Dpd, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
+from bongsu.plan.specifics import more_specifics
 from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
 
 FIRST_MARK = 100
@@ -56,7 +57,12 @@ def cloud_peers(network: Network, vpns: dict[str, Vpn]) -> list[CloudPeer]:
             multihop=bgp.multihop,
             password=bgp.password,
             bfd=bgp.bfd,
-            announce=site_networks(network, vpn) if bgp.announce is None else bgp.announce,
+            announce=(announced := _announced(network, vpn, bgp)),
+            more_specifics=[
+                part
+                for prefix in (announced if len(vpn.tunnels) > 1 else [])
+                for part in more_specifics(prefix, bgp.deaggregate_on_failure)
+            ],
             accept=_accepted(network.clouds[vpn.cloud], bgp),
             max_prefixes=bgp.max_prefixes,
             next_hop_self=bgp.next_hop_self,
@@ -264,6 +270,10 @@ def _rank(vpn: Vpn, place: int) -> int:
     return 0 if vpn.balance == "ecmp" else place
 
 
+def _announced(network: Network, vpn: Vpn, bgp: VpnBgp) -> list[Prefix]:
+    return site_networks(network, vpn) if bgp.announce is None else list(bgp.announce)
+
+
 def _accepted(cloud: Cloud, bgp: VpnBgp) -> list[Prefix] | None:
     if bgp.accept == "any":
         return None
@@ -333,6 +343,7 @@ def _mirror_peer(peer: CloudPeer, asn: int, cloud: Cloud, name: str) -> CloudPee
             "local": peer.address,
             "announce": list(cloud.networks),
             "accept": peer.announce,
+            "more_specifics": [],
             "soft_reconfiguration": False,
             "preference": 100,
             "prepend": 0,

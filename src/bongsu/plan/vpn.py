@@ -93,6 +93,8 @@ class CloudPeer(Model):
     bfd: Bfd | None
     announce: list[PrefixField]
     """Exactly these prefixes go out."""
+    more_specifics: list[PrefixField] = []
+    """Announced as well while another tunnel of the connection is down; none where not asked for."""
     accept: list[PrefixField] | None
     """These and more-specifics of them come in; None: anything."""
     max_prefixes: int | None

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from bongsu.agent.events import EventLog
-from bongsu.agent.services.service import Request, Texts, identity
+from bongsu.agent.services.service import Request, Texts, identity, specifics
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
+from bongsu.render.bird.cloud import takeover_protocol
 from bongsu.system.daemons.bird import CONFIG, SECRETS, Bird
 from bongsu.system.daemons.birdctl import BirdError
 from bongsu.system.daemons.neighbor import BgpNeighbor
@@ -70,6 +71,20 @@ class BirdService:
 
     def clean(self) -> None:
         self.bird.remove_run_files()
+
+    @property
+    def process(self) -> int | None:
+        """Its pid; None while it does not run."""
+        pid: int | None = self.supervisor.status()["pid"]
+        return pid
+
+    def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
+        """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError."""
+        with self.bird.connect(ASK_S) as control:
+            for family in (4, 6):
+                if specifics(plan, vpn, family):
+                    name = takeover_protocol(family, vpn)
+                    control.ask(f"{'enable' if on else 'disable'} {name}")
 
     def neighbors(self) -> list[BgpNeighbor]:
         """Its BGP sessions; none while it does not answer. Blocks."""

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from bongsu.agent.events import EventLog
-from bongsu.agent.services.service import Request, Texts
+from bongsu.agent.services.service import Request, Texts, specifics
 from bongsu.agent.supervisor import Supervisor
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.system import files
 from bongsu.system.daemons import frr
 from bongsu.system.daemons.frr import FrrDaemon
-from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors
+from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors, configure
 from bongsu.system.daemons.neighbor import BgpNeighbor
 
 
@@ -92,6 +92,23 @@ class FrrService:
     def clean(self) -> None:
         for name in reversed(frr.NAMES) if self._ran else ():
             FrrDaemon(name).remove_run_files()
+
+    @property
+    def process(self) -> int | None:
+        """bgpd's pid; None while it does not run."""
+        pid: int | None = self.supervisors["bgpd"].status()["pid"]
+        return pid
+
+    def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
+        """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError."""
+        lines = [f"router bgp {plan.asn}"]
+        for family, word in ((4, "ipv4"), (6, "ipv6")):
+            prefixes = specifics(plan, vpn, family)
+            if prefixes:
+                lines.append(f"address-family {word} unicast")
+                lines += [f"{'' if on else 'no '}network {prefix}" for prefix in prefixes]
+                lines.append("exit-address-family")
+        configure(FrrDaemon("bgpd").vty, lines)
 
     def neighbors(self) -> list[BgpNeighbor]:
         """bgpd's sessions; none while it does not answer. Blocks."""

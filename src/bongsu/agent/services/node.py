@@ -44,8 +44,11 @@ class NodeServices:
 
     def neighbors(self, plan: NodePlan) -> list[BgpNeighbor]:
         """BGP sessions of the daemon that routes. Blocks."""
-        routing = self.frr if plan.routing is RoutingDaemon.FRR else self.bird
-        return routing.neighbors()
+        return self.router(plan).neighbors()
+
+    def router(self, plan: NodePlan) -> BirdService | FrrService:
+        """The daemon that routes."""
+        return self.frr if plan.routing is RoutingDaemon.FRR else self.bird
 
     def status(self) -> list[dict[str, Any]]:
         """Of each daemon."""

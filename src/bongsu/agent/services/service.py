@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from bongsu.model.base import SecretRef
+from bongsu.model.base import Prefix, SecretRef
 from bongsu.plan.node import NodePlan
 
 Texts = Mapping[Path, str]
@@ -65,6 +65,12 @@ class Service(Protocol):
 
     def clean(self) -> None:
         """Remove what a stopped one left outside its files."""
+
+
+def specifics(plan: NodePlan, vpn: str, family: int) -> list[Prefix]:
+    """What a connection announces besides while one of its tunnels is down."""
+    parts = [part for peer in plan.cloud_peers if peer.vpn == vpn for part in peer.more_specifics]
+    return list(dict.fromkeys(part for part in parts if part.version == family))
 
 
 def identity(path: Path) -> list[int] | None:

@@ -17,6 +17,7 @@ from bongsu.agent.events import EventLog
 from bongsu.agent.services.node import NodeServices
 from bongsu.agent.vpn.echo import Echo
 from bongsu.agent.vpn.tail import Tail
+from bongsu.agent.vpn.takeover import Takeover
 from bongsu.model.node import RoutingDaemon
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
@@ -74,6 +75,7 @@ class VpnWatch:
         self._worker = worker
         self._failed = failed
         self._plan: NodePlan | None = None
+        self._takeover = Takeover(events, services, failed)
         self._tails: dict[str, tuple[Tail, str]] = {}
         self._attribution = Attribution({})
         self._looking = asyncio.Lock()
@@ -147,6 +149,7 @@ class VpnWatch:
                                               name in there)  # fmt: skip
             for one in list(self.watched.values()):
                 await self._judge(one)
+            await self._take_over()
             await self._again()
 
     def _note(self, one: Watched, associations: list[IkeSa] | None) -> None:
@@ -315,6 +318,12 @@ class VpnWatch:
             return
         one.evidence = replace(one.evidence, probe=self._probe(one))
         await self._judge(one)
+        await self._take_over()
+
+    async def _take_over(self) -> None:
+        if self._plan is not None:
+            verdicts = {name: one.machine.verdict for name, one in self.watched.items()}
+            await self._takeover.look(self._plan, verdicts)
 
     def _drop(self, name: str) -> None:
         one = self.watched.pop(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bongsu.model.base import Prefix
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import CloudPeer
+from bongsu.render.text import symbol
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class CloudView:
     peers: tuple[CloudPeer, ...] = ()
     own: tuple[Prefix, ...] = ()
     """What is announced, each once: it needs a route here, or there is nothing to announce."""
+    taking_over: tuple[tuple[str, tuple[Prefix, ...]], ...] = ()
+    """By connection, the more-specifics announced while one of its tunnels is down."""
     shares: int = 1
     """How many sessions of one connection share the traffic."""
     interfaces: tuple[str, ...] = ()
@@ -24,7 +27,8 @@ class CloudView:
 
     def announced(self, peer: CloudPeer) -> list[Prefix]:
         """Exactly what goes out there: a session carries the prefixes of its own family."""
-        return [prefix for prefix in peer.announce if prefix.version == peer.address.version]
+        everything = peer.announce + peer.more_specifics
+        return [prefix for prefix in everything if prefix.version == peer.address.version]
 
     def accepted(self, peer: CloudPeer) -> list[Prefix] | None:
         """What comes in there, and more-specifics of it; None: anything."""
@@ -38,11 +42,29 @@ def cloud_view(plan: NodePlan, family: int) -> CloudView:
     peers = tuple(peer for peer in plan.cloud_peers if peer.address.version == family)
     if not peers:
         return CloudView()
-    view = CloudView(peers)
     ranks = [(peer.vpn, peer.preference, peer.prepend) for peer in peers]
     return CloudView(
         peers,
-        own=tuple(dict.fromkeys(prefix for peer in peers for prefix in view.announced(peer))),
+        own=tuple(
+            dict.fromkeys(
+                prefix for peer in peers for prefix in peer.announce if prefix.version == family
+            )
+        ),
+        taking_over=tuple(_taking_over(peers, family).items()),
         shares=max(ranks.count(rank) for rank in ranks),
         interfaces=tuple(dict.fromkeys(peer.tunnel for peer in peers)),
     )
+
+
+def takeover_protocol(family: int, vpn: str) -> str:
+    """Name of the protocol that originates a connection's more-specifics; the agent enables it."""
+    return f"takeover{family}_{symbol(vpn)}"
+
+
+def _taking_over(peers: tuple[CloudPeer, ...], family: int) -> dict[str, tuple[Prefix, ...]]:
+    found: dict[str, dict[Prefix, None]] = {}
+    for peer in peers:
+        for prefix in peer.more_specifics:
+            if prefix.version == family:
+                found.setdefault(peer.vpn, {})[prefix] = None
+    return {vpn: tuple(prefixes) for vpn, prefixes in found.items()}

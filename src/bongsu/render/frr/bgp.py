@@ -74,6 +74,11 @@ def announced_over(peer: CloudPeer) -> list[Prefix]:
     return [prefix for prefix in peer.announce if prefix.version == peer.address.version]
 
 
+def taking_over(peer: CloudPeer) -> list[Prefix]:
+    """What a session carries besides, while another tunnel is down; the agent originates it then."""
+    return [p for p in peer.more_specifics if p.version == peer.address.version]
+
+
 def _router(plan: NodePlan) -> Section:
     lines = [f"router bgp {number(plan.asn)}", f" bgp router-id {address(_router_id(plan))}"]
     lines.append(" bgp log-neighbor-changes")
@@ -140,7 +145,8 @@ def _lists(plan: NodePlan) -> list[Section]:
         family = peer.address.version
         accepted = None if peer.accept is None else [p for p in peer.accept if p.version == family]
         lines = prefix_list(list_name(peer, "IN"), family, accepted, longer=True)
-        lines += prefix_list(list_name(peer, "OUT"), family, announced_over(peer), longer=False)
+        outward = announced_over(peer) + taking_over(peer)
+        lines += prefix_list(list_name(peer, "OUT"), family, outward, longer=False)
         found.append(lines)
     return found
 
@@ -166,7 +172,9 @@ def _needs_no_route(plan: NodePlan) -> bool:
     """Whether something is announced that this machine has no route of exactly that length to."""
     routed = {own.network for item in plan.interfaces for own in item.addresses}
     routed |= {route.prefix for route in plan.routes}
-    return any(prefix not in routed for family in (4, 6) for prefix in originated(plan, family))
+    announced = [prefix for family in (4, 6) for prefix in originated(plan, family)]
+    announced += [prefix for peer in plan.cloud_peers for prefix in taking_over(peer)]
+    return any(prefix not in routed for prefix in announced)
 
 
 def _router_id(plan: NodePlan) -> IPv4Address:

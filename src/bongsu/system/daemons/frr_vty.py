@@ -1,7 +1,7 @@
 """FRR's daemons answer on a unix socket each, where vtysh asks them: a command, its text, a status.
 
-Asked directly it costs no process, so that a session can be looked at every second. Only for `show`:
-configuration goes through vtysh, which knows what belongs to whom.
+Asked directly it costs no process, so that a session can be looked at every second, and a few lines given
+to one daemon in a millisecond. Whole configurations go through vtysh, which knows what belongs to whom.
 
 A command ends with a zero byte; an answer ends with three of them and the status (FRR lib/vty.c,
 vtysh/vtysh.c).
@@ -30,6 +30,18 @@ def show(path: Path, command: str, timeout_s: float = 2.0) -> str:
         vty.connect(str(path))
         _ask(vty, "enable")
         return _ask(vty, command)
+
+
+def configure(path: Path, lines: list[str], timeout_s: float = 2.0) -> None:
+    """Give one daemon lines of configuration that are its alone. Raises OSError, VtyError.
+
+    What a daemon says to a line is its refusal: those that it takes are answered with nothing.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as vty:
+        vty.settimeout(timeout_s)
+        vty.connect(str(path))
+        for line in ("enable", "configure terminal", *lines, "end"):
+            _ask(vty, line)
 
 
 def bgp_neighbors(path: Path) -> list[BgpNeighbor]:
