@@ -33,6 +33,8 @@ class FrrService:
         self._state_dir = state_dir
         self._integrated = True
         self._ran = False
+        self._names: list[str] = []
+        """Of the daemons that are to run, dead or alive."""
         self.supervisors = {
             name: Supervisor(FrrDaemon(name), state_dir, events, self._settle(name))
             for name in frr.NAMES
@@ -52,11 +54,12 @@ class FrrService:
 
     async def apply(self, request: Request) -> None:
         if not self.wanted(request.plan):
+            self._names = []
             if await self.stop():
                 request.changed("stopped FRR")
             return
         self._integrated, self._ran = request.plan.frr_integrated, True
-        wanted = _daemons(request.texts)
+        wanted = self._names = _daemons(request.texts)
         for name in reversed(frr.NAMES):
             if name not in wanted and await self.supervisors[name].stop():
                 request.changed(f"stopped {name}")
@@ -87,7 +90,7 @@ class FrrService:
             supervisor.detach()
 
     def status(self) -> list[dict[str, Any]]:
-        return [one.status() for one in self.supervisors.values() if one.running]
+        return [self.supervisors[name].status() for name in self._names]
 
     def clean(self) -> None:
         for name in reversed(frr.NAMES) if self._ran else ():
