@@ -53,6 +53,9 @@ IPV6 = """
 nodes:
   cpe: {interfaces: {ens3: {addresses: [10.0.236.153/16, '2001:db8::2/64'], gateway6: '2001:db8::1'}}}
 """
+TAKEOVER = "vpns: {hub: {bgp: {deaggregate_on_failure: %d}, %s}}"
+PROBE = "probe: {interval_ms: 200, misses: 3}"
+PARTS = (*HUB, "bgp", "deaggregate_on_failure")
 CERTIFICATE = """
 vpns:
   hub:
@@ -353,6 +356,18 @@ CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
     ),
     ("LSW001", E, "vpns: {hub: {binding: xfrm}}", VTI1, "ipsecN"),
     ("VPN020", I, CERTIFICATE, VTI2, "`peer_id` is 146.56.44.93"),
+    ("VPN021", E, TAKEOVER % (16, PROBE), PARTS, "no more specific than 10.0.0.0/16"),
+    ("VPN021", E, TAKEOVER % (25, PROBE), PARTS, "more routes than are ever announced"),
+    ("VPN021", W, TAKEOVER % (24, PROBE), PARTS, "256 more-specifics at once"),
+    ("VPN021", W, TAKEOVER % (17, ""), PARTS, "nothing notices a silent tunnel"),
+    ("VPN021", W, TAKEOVER % (17, "tunnels: {vti2: null}, " + PROBE), PARTS, "no other tunnel"),
+    (
+        "VPN021",
+        W,
+        "nodes: {cpe: {platform: vyos}}\n" + TAKEOVER % (17, PROBE),
+        PARTS,
+        "no Linux node",
+    ),
     (
         "ADR001",
         E,
@@ -650,6 +665,8 @@ QUIET: list[tuple[str, str]] = [
     ("VPN018", IPV6 + "vpns: {hub: {tunnels: {vti1: {headend: '2001:db8:9::9'}}}}"),
     ("VPN019", "vpns: {hub: {bgp: null, vti_routing: true, selectors: networks}}"),
     ("VPN020", CERTIFICATE.replace("vti2: {psk: null", "vti2: {psk: null, peer_id: c.example")),
+    ("VPN021", TAKEOVER % (22, PROBE)),
+    ("VPN021", "vpns: {hub: {bgp: null, static: true}}"),
     ("ADR002", "vpns: {hub: {binding: policy, bgp: null, tunnels: {vti1: {inside: 10.0.1.1/30}}}}"),
     ("ADR009", "clouds: {seoul: {networks: [0.0.0.0/0]}}"),
     ("ADR009", SECOND % ("172.17.0.0/16", "mark: 9")),

@@ -78,6 +78,7 @@ from bongsu.checks.rules import (
     split_vrf,
     stacked_tunnels,
     strict_return,
+    takeover,
     tunnel_mtu,
     two_watchers,
     unused_tunnel,
@@ -176,6 +177,7 @@ RULES: tuple[Rule, ...] = (
     Rule("VPN018", headend.check),
     Rule("VPN019", unused_tunnel.check),
     Rule("VPN020", certified_name.check),
+    Rule("VPN021", takeover.check),
     Rule("VYO001", vyos.check),
 )
 
