@@ -2,7 +2,8 @@
 
 The example hybrid-vpn.yaml, raised twice in one run: as document E has it (BGP's timers 6/18, DPD 10/30),
 and with bongsu's fast profile (`probe:`, an echo every 200 ms through each tunnel, three misses; and
-`deaggregate_on_failure`, by which the cloud is told on the other tunnel). What befalls the active tunnel, in turn:
+`deaggregate_on_failure`, by which the cloud is told on the other tunnel). What befalls the active tunnel,
+in turn:
 
 - headend killed: the cloud's end says nothing any more, and has forgotten what was negotiated;
 - silent loss: somewhere in the Internet the tunnel's packets are lost, both ways;
@@ -69,8 +70,8 @@ def main() -> None:
             "ms without an answer, vm-onprem to vm-cloud, each run one fault; "
             f"{arguments.faults} faults of each kind in each profile",
             "Pairs of a ratio are the n-th faults of two labs that were up one after the other.",
-            "The fast profile is the site's alone: probes turn what the site sends, and more-specifics by the "
-            "other tunnel turn what the cloud sends, whose own timers are the same in both.",
+            "The fast profile is the site's alone: probes turn what the site sends, and more-specifics "
+            "by the other tunnel turn what the cloud sends, whose own timers are the same in both.",
         ],
     )
 
