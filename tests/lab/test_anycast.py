@@ -148,7 +148,7 @@ def test_a_killed_daemon_comes_back(anycast: Lab) -> None:
     after = {p.pid for p in inhabitants([anycast.paths.netns("tokyo")]) if p.name == "bird"}
     assert after
     assert not after & before
-    events = anycast.agent("tokyo").call("events")
+    events = anycast.agent("tokyo").call("events", limit=2000)
     assert any("bird" in json.dumps(event) and "SIGKILL" in json.dumps(event) for event in events)
 
 
