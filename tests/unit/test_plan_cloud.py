@@ -128,7 +128,9 @@ def rows() -> dict[str, list[str]]:
     return {row[0]: row[1:] for row in cells if len(row) == 4}
 
 
-@pytest.mark.parametrize(("place", "kind"), enumerate([Profile.OCI, Profile.AWS, Profile.ALIBABA]))
+@pytest.mark.parametrize(
+    ("place", "kind"), [*enumerate([Profile.OCI, Profile.AWS, Profile.ALIBABA])]
+)
 def test_the_document_says_the_same(place: int, kind: Profile) -> None:
     profile = PROFILES[kind]
     told = {name: cells[place] for name, cells in rows().items()}
