@@ -17,8 +17,8 @@ from tests.unit.test_plan_stand_in import two_sites
 UP, WEAK, DOWN = Verdict.UP, Verdict.DEGRADED, Verdict.DOWN
 
 
-def plan(routing: str = "bird") -> NodePlan:
-    text = two_sites("bgp: {deaggregate_on_failure: 25}")
+def plan(routing: str = "bird", length: int = 25) -> NodePlan:
+    text = two_sites(f"bgp: {{deaggregate_on_failure: {length}}}")
     text = text.replace("    role: router\n", f"    role: router\n    routing: {routing}\n")
     return compile_network(load_text(text, "two.yaml").network)["busan"]
 
@@ -124,3 +124,11 @@ def test_what_routing_did_not_take_is_told_again(tmp_path: Any) -> None:
     router.refuses = False
     look(DOWN)
     assert router.told == [("to-busan", True)]
+
+
+def test_another_length_is_told_while_they_are_announced(tmp_path: Any) -> None:
+    services: Any = Services()
+    made = Takeover(EventLog(tmp_path / "log", None), services, lambda *_: None)
+    for length in (25, 25, 26):
+        asyncio.run(made.look(plan(length=length), {"vti1": DOWN, "vti2": UP}))
+    assert services.one.told == [("to-busan", True)] * 2

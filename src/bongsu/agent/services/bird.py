@@ -26,6 +26,8 @@ class BirdService:
         self.bird = bird or Bird()
         self.supervisor = Supervisor(self.bird, state_dir, events)
         self._wanted = True
+        self._taking_over: set[str] = set()
+        """Protocols that are enabled though the file disables them."""
         self._secret_text: Callable[[], str | None] = lambda: None
 
     def use_secrets(self, text: Callable[[], str | None]) -> None:
@@ -80,11 +82,15 @@ class BirdService:
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError."""
+        names = [takeover_protocol(f, vpn) for f in (4, 6) if specifics(plan, vpn, f)]
+        # Noted first: a reload in between finds it.
+        if on:
+            self._taking_over.update(names)
+        else:
+            self._taking_over.difference_update(names)
         with self.bird.connect(ASK_S) as control:
-            for family in (4, 6):
-                if specifics(plan, vpn, family):
-                    name = takeover_protocol(family, vpn)
-                    control.ask(f"{'enable' if on else 'disable'} {name}")
+            for name in names:
+                control.ask(f"{'enable' if on else 'disable'} {name}")
 
     def neighbors(self) -> list[BgpNeighbor]:
         """Its BGP sessions; none while it does not answer. Blocks."""
@@ -98,4 +104,11 @@ class BirdService:
 
     def _reload(self) -> str:
         with self.bird.connect() as control:
-            return control.configure()
+            said = control.configure()
+            # BIRD has put every protocol into the state that its file says.
+            for name in sorted(self._taking_over):
+                try:
+                    control.ask(f"enable {name}")
+                except BirdError:
+                    self._taking_over.discard(name)
+            return said

@@ -15,6 +15,7 @@ from typing import Any
 from bongsu.agent.events import EventLog
 from bongsu.agent.services.service import Request, Texts, specifics
 from bongsu.agent.supervisor import Supervisor
+from bongsu.model.base import Prefix
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.system import files
@@ -22,6 +23,9 @@ from bongsu.system.daemons import frr
 from bongsu.system.daemons.frr import FrrDaemon
 from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors, configure
 from bongsu.system.daemons.neighbor import BgpNeighbor
+
+NOT_THERE = "Can't find static route"
+"""What bgpd says when it is to give up a network that it does not have."""
 
 
 class FrrService:
@@ -35,6 +39,8 @@ class FrrService:
         self._ran = False
         self._names: list[str] = []
         """Of the daemons that are to run, dead or alive."""
+        self._taken_over: dict[str, set[Prefix]] = {}
+        """By connection, the more-specifics that bgpd was given."""
         self.supervisors = {
             name: Supervisor(FrrDaemon(name), state_dir, events, self._settle(name))
             for name in frr.NAMES
@@ -104,14 +110,21 @@ class FrrService:
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError."""
+        given = self._taken_over.setdefault(vpn, set())
         lines = [f"router bgp {plan.asn}"]
         for family, word in ((4, "ipv4"), (6, "ipv6")):
             prefixes = specifics(plan, vpn, family)
-            if prefixes:
-                lines.append(f"address-family {word} unicast")
-                lines += [f"{'' if on else 'no '}network {prefix}" for prefix in prefixes]
-                lines.append("exit-address-family")
-        configure(FrrDaemon("bgpd").vty, lines)
+            wanted = prefixes if on else []
+            # Those of a plan before, too; and those of this one, which an earlier agent may have given.
+            gone = ({p for p in given if p.version == family} | set(prefixes)) - set(wanted)
+            commands = [f"no network {prefix}" for prefix in sorted(gone)]
+            commands += [f"network {prefix}" for prefix in wanted]
+            if commands:
+                lines += [f"address-family {word} unicast", *commands, "exit-address-family"]
+            given.update(wanted)
+        configure(FrrDaemon("bgpd").vty, lines, allowed=NOT_THERE)
+        if not on:
+            given.clear()
 
     def neighbors(self) -> list[BgpNeighbor]:
         """bgpd's sessions; none while it does not answer. Blocks."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 
 from bongsu.agent.events import EventLog
 from bongsu.agent.services.node import NodeServices
+from bongsu.agent.services.service import specifics
+from bongsu.model.base import Prefix
 from bongsu.plan.node import NodePlan
 from bongsu.protocol.link import Verdict
 
@@ -23,8 +25,8 @@ class Takeover:
         self._events = events
         self._services = services
         self._failed = failed
-        self._told: dict[str, tuple[bool, int | None]] = {}
-        """By connection: whether it is on, and which process of the daemon was told."""
+        self._told: dict[str, tuple[bool, int | None, list[Prefix]]] = {}
+        """By connection: whether it is on, which process of the daemon was told, and of what."""
         self._one = asyncio.Lock()
 
     async def look(self, plan: NodePlan, verdicts: Mapping[str, Verdict]) -> None:
@@ -33,14 +35,15 @@ class Takeover:
             running = self._services.router(plan).process
             for vpn, on in wanted(plan, verdicts).items():
                 before = self._told.get(vpn)
-                if before == (on, running) or running is None:
+                now = (on, running, specifics(plan, vpn, 4) + specifics(plan, vpn, 6))
+                if before == now or running is None:
                     continue
                 try:
                     await asyncio.to_thread(self._services.router(plan).take_over, plan, vpn, on)
                 except Exception as error:
                     self._failed(f"takeover of {vpn}", error)
                     continue
-                self._told[vpn] = (on, running)
+                self._told[vpn] = now
                 if on != (before is not None and before[0]):
                     what = "announced" if on else "withdrawn"
                     self._events.add("takeover", vpn, f"more-specifics {what}", on=on)

@@ -32,16 +32,20 @@ def show(path: Path, command: str, timeout_s: float = 2.0) -> str:
         return _ask(vty, command)
 
 
-def configure(path: Path, lines: list[str], timeout_s: float = 2.0) -> None:
+def configure(path: Path, lines: list[str], timeout_s: float = 2.0, *, allowed: str = "") -> None:
     """Give one daemon lines of configuration that are its alone. Raises OSError, VtyError.
 
-    What a daemon says to a line is its refusal: those that it takes are answered with nothing.
+    allowed: words of a refusal that is none, of a line that wants what is so already.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as vty:
         vty.settimeout(timeout_s)
         vty.connect(str(path))
         for line in ("enable", "configure terminal", *lines, "end"):
-            _ask(vty, line)
+            try:
+                _ask(vty, line)
+            except VtyError as error:
+                if not allowed or allowed not in str(error):
+                    raise
 
 
 def bgp_neighbors(path: Path) -> list[BgpNeighbor]:
