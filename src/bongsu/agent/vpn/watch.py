@@ -15,6 +15,7 @@ from typing import Any
 
 from bongsu.agent.events import EventLog
 from bongsu.agent.services.node import NodeServices
+from bongsu.agent.vpn.address_guard import AddressGuard
 from bongsu.agent.vpn.echo import Echo
 from bongsu.agent.vpn.tail import Tail
 from bongsu.agent.vpn.takeover import Takeover
@@ -76,6 +77,7 @@ class VpnWatch:
         self._failed = failed
         self._plan: NodePlan | None = None
         self._takeover = Takeover(events, services, failed)
+        self._addresses = AddressGuard(events, worker, failed)
         self._tails: dict[str, tuple[Tail, str]] = {}
         self._attribution = Attribution({})
         self._looking = asyncio.Lock()
@@ -150,6 +152,8 @@ class VpnWatch:
             for one in list(self.watched.values()):
                 await self._judge(one)
             await self._take_over()
+            if self._plan.routing is RoutingDaemon.FRR:
+                await self._addresses.look([one.plan for one in self.watched.values()])
             await self._again()
 
     def _note(self, one: Watched, associations: list[IkeSa] | None) -> None:

@@ -155,6 +155,26 @@ def names() -> list[str]:
         return sorted(link.get_attr("IFLA_IFNAME") for link in ip.get_links() if _ours(link))
 
 
+def readdress(tunnel: VpnTunnelPlan) -> bool:
+    """Take the inside address away and give it again, so that listeners hear of it; False without
+    such an interface or address. Raises NetlinkError."""
+    if tunnel.inside is None:
+        return False
+    with IPRoute() as ip:
+        link = _find(ip, tunnel.name)
+        if link is None:
+            return False
+        index, host = int(link["index"]), str(tunnel.inside.ip)
+        length = tunnel.inside.network.prefixlen
+        own = [each.get_attr("IFA_LOCAL") or each.get_attr("IFA_ADDRESS")
+               for each in ip.get_addr(index=index)]  # fmt: skip
+        if host not in own:
+            return False
+        ip.addr("del", index=index, address=host, prefixlen=length)
+        _addresses(ip, index, tunnel)
+    return True
+
+
 def delete(name: str) -> None:
     """Remove a tunnel's interface and its decoy, if they are ours. Raises NetlinkError."""
     with IPRoute() as ip:
