@@ -20,6 +20,7 @@ own: fifty faults of each kind would take two hours one after the other.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -102,12 +103,20 @@ def side_by_side(faults: int, labs: int) -> dict[str, dict[str, Figure]]:
     runs: dict[str, dict[str, list[float]]] = {
         profile: {fault: [] for fault in FAULTS} for profile in (DOCUMENT, FAST)
     }
-    for profile, process in running:
-        said, _ = process.communicate()
-        if process.returncode:
-            raise SystemExit(f"a lab of {profile} ended with {process.returncode}")
-        for fault, values in json.loads(said).items():
-            runs[profile][fault] += values
+    try:
+        for profile, process in running:
+            said, _ = process.communicate()
+            if process.returncode:
+                raise SystemExit(f"a lab of {profile} ended with {process.returncode}")
+            for fault, values in json.loads(said).items():
+                runs[profile][fault] += values
+    finally:
+        # As Ctrl-C would: each takes its own lab down.
+        for _, process in running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        for _, process in running:
+            process.wait()
     return {
         profile: {
             fault: Figure(f"{fault}, {profile}", "ms", values, lower_is_better=True)
