@@ -1,5 +1,6 @@
 """Echoes through a tunnel: when one is due, what an answer is worth, and what was lost."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +26,38 @@ def test_misses_in_a_row_are_counted_and_one_answer_ends_them() -> None:
     assert echo.answer(6, 1010 * MS)
     assert echo.evidence(1010 * MS).unanswered == 0
     assert echo.evidence(1010 * MS).lost == 4
+
+
+@pytest.mark.parametrize("way_ms", [150, 250, 390, 600, 1150])
+def test_a_way_longer_than_an_interval_is_no_loss(way_ms: int) -> None:
+    """From Seoul to the Atlantic and back takes longer than the default interval."""
+    echo = prober()
+    answers: dict[int, int] = {}
+    worst = 0
+    for now in range(0, 20_000, 10):
+        sequence = echo.send(now * MS)
+        if sequence is not None:
+            answers[now + way_ms] = sequence
+        if now in answers:
+            assert echo.answer(answers[now], now * MS)
+        if now > way_ms:
+            worst = max(worst, echo.evidence(now * MS).unanswered)
+    seen = echo.evidence(20_000 * MS)
+    assert (seen.ever, echo.last_ns) == (True, way_ms * MS)
+    assert worst < 3
+    # No more than what is on its way.
+    assert seen.lost <= way_ms / 200
+
+
+def test_an_answer_that_is_far_too_late_is_none() -> None:
+    echo = prober()
+    for at in range(0, 3000, 200):
+        echo.send(at * MS)
+    assert not echo.answer(1, 3000 * MS)
+    assert echo.answer(8, 3000 * MS)
+    assert not echo.answer(8, 3000 * MS)
+    echo.begin()
+    assert not echo.answer(9, 3000 * MS)
 
 
 def test_an_answer_counts_once_and_only_for_what_is_out() -> None:

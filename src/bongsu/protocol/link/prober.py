@@ -1,17 +1,32 @@
 """Echoes through a tunnel, counted: when to send, and what the answers mean. Pure: takes `now`.
 
 One is sent every interval, whether or not those before were answered. An answer counts for the
-request that it names, and only once.
+request that it names, and only once. On a long way answers take longer than an interval: each is
+missed at first, and made good when it comes.
 """
 
 from collections import deque
+from dataclasses import dataclass
 
 from bongsu.protocol.link.evidence import Probe
 
 WINDOW_NS = 60_000_000_000
 """The loss that is told is that of the last minute."""
+LATE_NS = 2_000_000_000
+"""Until then a late answer counts: by satellite and back takes 0.6 s, and some queues a second."""
 KEPT = 4096
 """Requests that are remembered: a minute of the shortest interval and more."""
+
+
+@dataclass
+class _Outcome:
+    """What became of a request."""
+
+    sent: int
+    at: int
+    """When it was known."""
+    ok: bool
+    counted: bool = True
 
 
 class Prober:
@@ -28,13 +43,15 @@ class Prober:
         """Round-trip time of the last answer."""
         self._sequence = 0
         self._waiting: dict[int, int] = {}
-        self._done: deque[tuple[int, bool]] = deque(maxlen=KEPT)
+        self._late: dict[int, _Outcome] = {}
+        self._done: deque[_Outcome] = deque(maxlen=KEPT)
         self._unanswered = 0
         self._ever = False
 
     def begin(self) -> None:
         """The tunnel stands anew: what was before does not count."""
         self._waiting.clear()
+        self._late.clear()
         self._done.clear()
         self._unanswered = 0
         self._ever = False
@@ -58,29 +75,36 @@ class Prober:
 
     def answer(self, sequence: int, now: int) -> bool:
         """An echo came back; False if nobody waits for it (any more)."""
-        sent = self._waiting.pop(sequence, None)
-        if sent is None:
+        late = self._late.pop(sequence, None)
+        sent = self._waiting.pop(sequence, None) if late is None else late.sent
+        if sent is None or now - sent > max(LATE_NS, self.interval_ns):
             return False
         self.answered += 1
         self.last_ns = now - sent
         self._ever = True
         # Those sent before it and still out are late or lost; this one proves that it carries.
         self._unanswered = 0
-        self._done.append((now, True))
+        if late is None or not late.counted:
+            self._done.append(_Outcome(sent, now, True))
+        else:
+            late.ok = True
         return True
 
     def evidence(self, now: int) -> Probe:
         """What is known now."""
-        recent = [ok for at, ok in self._done if now - at < WINDOW_NS]
+        recent = [each.ok for each in self._done if now - each.at < WINDOW_NS]
         return Probe(self._unanswered, self.misses, self._ever, recent.count(False), len(recent))
 
     def _expire(self, now: int) -> None:
-        """What is out for longer than an interval is missed; an answer until then still counts."""
-        for sequence, at in list(self._waiting.items()):
-            if now - at < self.interval_ns:
+        """What is out for longer than an interval is missed, unless its answer comes all the same."""
+        for sequence in [s for s, each in self._late.items() if now - each.sent > LATE_NS]:
+            del self._late[sequence]
+        for sequence, sent in list(self._waiting.items()):
+            if now - sent < self.interval_ns:
                 continue
             del self._waiting[sequence]
             self._unanswered += 1
             # Until the first answer the tunnel may only just have come up: that is no loss.
-            if self._ever:
-                self._done.append((now, False))
+            outcome = self._late[sequence] = _Outcome(sent, now, False, self._ever)
+            if outcome.counted:
+                self._done.append(outcome)
