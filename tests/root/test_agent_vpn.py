@@ -152,6 +152,11 @@ def test_no_secret_is_anywhere_but_in_its_file(site: World) -> None:
         if path.is_file() and path.suffix in (".log", ".json", ".conf"):
             told += path.read_text(errors="replace")
     assert PASSWORD not in told
+    weak = [e for e in site.cpe.client.call("events", limit=1000) if e["kind"] == "secret"]
+    assert [(e["subject"], e["details"]["code"]) for e in weak] == [
+        ("vti1", "VPN010"),
+        ("vti2", "VPN010"),
+    ], "told once, and not by each apply"
     secret = site.cpe.home / "etc/bongsu/libipsec/vti1.swanctl.conf"
     assert PASSWORD in secret.read_text()
     assert secret.stat().st_mode & 0o777 == 0o600

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bongsu.agent.secrets import SecretError, Secrets, usable_marked
+from bongsu.agent.secrets import SecretError, Secrets, usable_marked, weak_keys
+from bongsu.model.vpn import Profile
 from bongsu.plan.node import NodePlan
 from bongsu.render.secret import marker
 
@@ -54,7 +55,9 @@ def test_every_problem_at_once_and_no_value(
 
 def vpn_plan(**references: str) -> NodePlan:
     """A plan's part that has markers; nothing else of it is looked at."""
-    tunnel = SimpleNamespace(psk=references.get("psk"), certificate=None)
+    tunnel = SimpleNamespace(
+        name="vti1", psk=references.get("psk"), certificate=None, profile=Profile.OCI
+    )
     if "key" in references:
         tunnel.certificate = SimpleNamespace(key=references["key"])
     peer = SimpleNamespace(password=references.get("password"))
@@ -100,3 +103,21 @@ def test_values_that_some_daemon_would_misread(
     with pytest.raises(SecretError, match=f"env:VALUE: .*{why}") as caught:
         Secrets({}, usable_marked(vpn_plan(**{kind: "env:VALUE"})))
     assert not value or value not in str(caught.value).removeprefix("secrets")
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("ChangeMe2024", "strength of about"),
+        ("Jh3mgdB3LH2LUtgt.EvOTpy6AF", "Oracle Cloud Infrastructure does not take it"),
+        ("Jh3mgdB3LH2LUtgt2EvOTpy6AF", None),
+    ],
+)
+def test_keys_of_real_nodes_are_judged_as_those_of_labs(
+    monkeypatch: pytest.MonkeyPatch, value: str, why: str | None
+) -> None:
+    monkeypatch.setenv("PSK", value)
+    plan = vpn_plan(psk="env:PSK")
+    found = list(weak_keys(plan, Secrets({}, usable_marked(plan))))
+    assert [(name, reference) for name, reference, _ in found] == [("vti1", "env:PSK")] * bool(why)
+    assert all(why is not None and why in said and value not in said for _, _, said in found)

@@ -29,7 +29,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell, keepalive_ends
 from bongsu.agent.owned import KEPT_SUFFIX, Owned
-from bongsu.agent.secrets import SecretError, Secrets, usable_marked
+from bongsu.agent.secrets import SecretError, Secrets, usable_marked, weak_keys
 from bongsu.agent.services.node import NodeServices
 from bongsu.agent.services.service import Request
 from bongsu.agent.supervisor import NotReadyError
@@ -109,6 +109,7 @@ class Applier:
         self._secrets: Secrets | None = None
         self._report = Report()
         self._touched = False
+        self._weak_keys: list[tuple[str, str, str]] = []
         self.bundle: Bundle | None = None
         """The bundle in force."""
 
@@ -120,6 +121,7 @@ class Applier:
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
         secrets = await self._step("secrets", lambda: _secrets(plan))
         self._secrets = secrets
+        self._judge_keys(plan, secrets)
         backend = await self._step("backend", lambda: self._found_backend(plan))
         texts = {Path(path): text for path, text in bundle.files.items()}
         if backend is None or backend.name != "kernel" or shutil.which("netplan") is None:
@@ -186,6 +188,15 @@ class Applier:
         self.bundle = None
         if failed is not None:
             raise failed
+
+    def _judge_keys(self, plan: NodePlan, secrets: Secrets) -> None:
+        """Tell what is weak (VPN010), once, and never a word of a key."""
+        weak = list(weak_keys(plan, secrets))
+        for name, reference, why in weak:
+            if (name, reference, why) not in self._weak_keys:
+                text = f"the pre-shared key behind {reference} is weak: {why}"
+                self._events.add("secret", name, text, level="warning", code="VPN010")
+        self._weak_keys = weak
 
     def _found_backend(self, plan: NodePlan) -> GreBackend | None:
         try:

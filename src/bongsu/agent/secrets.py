@@ -5,11 +5,13 @@ them out of any text that other programs wrote.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from bongsu.model.base import SecretRef
+from bongsu.plan.cloud import PROFILES
 from bongsu.plan.node import NodePlan
+from bongsu.plan.psk import psk_weakness
 from bongsu.render.secret import marked, marker
 
 LENGTH_LIMIT = 80
@@ -88,6 +90,16 @@ def usable_marked(plan: NodePlan) -> dict[SecretRef, Usable]:
         if peer.password is not None:
             found[peer.password] = _password
     return found
+
+
+def weak_keys(plan: NodePlan, secrets: Secrets) -> Iterator[tuple[str, SecretRef, str]]:
+    """Tunnels whose pre-shared key can be guessed or is none of the cloud's: reference, and why."""
+    for tunnel in plan.vpns:
+        if tunnel.psk is None:
+            continue
+        why = psk_weakness(secrets.value(tunnel.psk), PROFILES[tunnel.profile])
+        if why is not None:
+            yield tunnel.name, tunnel.psk, why
 
 
 def _look_up(reference: SecretRef, usable: Usable, problems: dict[str, None]) -> str | None:
