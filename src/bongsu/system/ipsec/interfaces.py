@@ -226,17 +226,12 @@ def _matches(link: Any, tunnel: VpnTunnelPlan, ip: IPRoute) -> bool:
         found = (data.get_attr("IFLA_VTI_LOCAL"), data.get_attr("IFLA_VTI_REMOTE"))
         keys = (data.get_attr("IFLA_VTI_IKEY"), data.get_attr("IFLA_VTI_OKEY"))
         wanted = (str(tunnel.local), str(tunnel.remote))
-        return bool(found == wanted and {_key(key) for key in keys} == {tunnel.mark})
+        return bool(found == wanted and set(keys) == {tunnel.mark})
     if kind != "xfrm" or data is None:
         return False
     underlay = ip.link_lookup(ifname=tunnel.underlay)
     seen = (data.get_attr("IFLA_XFRM_IF_ID"), [data.get_attr("IFLA_XFRM_LINK")])
     return bool(seen == (tunnel.mark, underlay))
-
-
-def _key(value: Any) -> int:
-    # A VTI's keys are in network order; the library gives them as they lie.
-    return int.from_bytes(struct.pack("=I", int(value or 0)), "big")
 
 
 def _addresses(ip: IPRoute, index: int, tunnel: VpnTunnelPlan) -> bool:
