@@ -69,3 +69,15 @@ def test_the_hosts_reach_each_other_and_nobody_reads_it(seen: Seen) -> None:
         assert "5 received" in text, text
     assert not seen["clear"]
     assert sum("UDP-encap: ESP" in line for line in seen["wire"]) >= 20
+
+
+@pytest.mark.parametrize("node", ["cpe", "seoul"])
+def test_a_second_apply_changes_nothing_and_resets_nothing(seen: Seen, node: str) -> None:
+    found = seen["again"][node]
+    assert found["changes"] == []
+    before, after = found["spis"]
+    assert len(before) == 2
+    assert before == after
+    earlier, later = found["uptimes"]
+    assert len(earlier) == 2
+    assert all(b >= a for a, b in zip(earlier, later, strict=True)), found["uptimes"]

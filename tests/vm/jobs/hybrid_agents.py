@@ -42,6 +42,7 @@ def main() -> None:
             "states": states(node),
             "routes": on(node, "ip", "route"),
         }
+    found["again"] = {node: again(node) for node in world["bundles"]}
     found["seconds"] = step("done")
     print(json.dumps(found))
 
@@ -82,6 +83,20 @@ def ask(node: str, question: str) -> dict[str, Any]:
         return dict(AgentClient(run_of(node) / "bongsu" / SOCKET_NAME, 60).call(question))
     except AgentError:
         return {}
+
+
+def again(node: str) -> dict[str, Any]:
+    """The same bundle once more: what the agent says that it changed, and what stands after."""
+    client = AgentClient(run_of(node) / "bongsu" / SOCKET_NAME, 120)
+    before = ask(node, "vpn"), ask(node, "bgp")
+    report = client.call("apply", bundle="/run/bundle")
+    after = ask(node, "vpn"), ask(node, "bgp")
+    return {
+        "changes": report["changes"],
+        "spis": [[sa["spi_in"] for one in vpn["tunnels"] for sa in one["esp"]]
+                 for vpn, _ in (before, after)],
+        "uptimes": [[one["since_s"] for one in bgp["neighbors"]] for _, bgp in (before, after)],
+    }  # fmt: skip
 
 
 def carries(answer: dict[str, Any]) -> bool:
