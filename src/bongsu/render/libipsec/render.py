@@ -10,6 +10,7 @@ and it sends ESP in UDP only, so the ports of all but one cannot be 500 and 4500
 node with VPN tunnels, whatever its kernel: which way is taken, the agent finds out.
 """
 
+from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.strongswan.connection import connection, key_files, secret
@@ -25,6 +26,15 @@ IKE_PORT, NAT_PORT = 5000, 4500
 
 NOBODYS_MARK = "0x626f6e67"
 """Of no packet."""
+
+_BY_ROUTE: Settings = {
+    # The selectors hold the far end's outer address, 0.0.0.0/0 as they are.
+    "kernel-libipsec": {"allow_peer_ts": "yes"},
+    # It routes what the selectors say into its device whatever it is told, 0.0.0.0/0 and so its own
+    # packets: in a table that only packets of this mark are led to, and none has it. With a policy
+    # the selectors decide, and those routes are the way in.
+    "kernel-netlink": {"fwmark": NOBODYS_MARK},
+}
 
 PLUGINS = (
     "random nonce openssl pem pkcs1 pkcs8 x509 pubkey constraints "
@@ -76,12 +86,7 @@ def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int) -> Settings:
             **log_settings(),
             "plugins": {
                 "vici": {"socket": vici(tunnel.name)},
-                # The selectors hold the far end's outer address, 0.0.0.0/0 as they are.
-                "kernel-libipsec": {"allow_peer_ts": "yes"},
-                # It routes what the selectors say into its device whatever it is told, 0.0.0.0/0 and
-                # so its own packets: in a table that only packets of this mark are led to, and none
-                # has it.
-                "kernel-netlink": {"fwmark": NOBODYS_MARK},
+                **(_BY_ROUTE if tunnel.binding is not Binding.POLICY else {}),
             },
         },
         # Without the list swanctl tries every plugin there is, and complains of each it has not.
