@@ -37,7 +37,8 @@ def test_a_tunnel_that_carries() -> None:
         "  IKE aes256-sha384-modp1536, ESP aes256gcm16-modp1536 in UDP, rekeyed in 52 min"
     )
     assert notes[2].startswith("  DPD 10/30 s; BGP Established; probes every 200 ms: 102 sent, 101")
-    assert "kernel-libipsec" in notes[3]
+    assert notes[3] == "      0.5 ms"  # folded, not cut
+    assert "kernel-libipsec" in notes[4]
     assert "BGP Established" in vpn_table.row(UP).notes[2]
     assert all(len(line) <= 80 for line in text.splitlines())
 
@@ -48,7 +49,9 @@ def test_why_one_is_down() -> None:
     assert "down for 1 min, IKE: the far end refuses us (AUTHENTICATION_FAILED)" in text
     assert "v1 none" in text
     assert "DPD 10/30 s, 2 unanswered" in text
-    assert all(len(line) <= 80 for line in vpn_table.view(answer, 80).plain.splitlines())
+    narrow = vpn_table.view(answer, 80).plain
+    assert all(len(line) <= 80 for line in narrow.splitlines())
+    assert "the pre-shared key or an identity is wrong" in " ".join(narrow.split())
     assert not vpn_table.all_carry(answer)
     assert vpn_table.all_carry({"tunnels": [UP, UP | {"state": "degraded"}]})
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from bongsu.cli.lab import LabOption
 from bongsu.cli.output import EXIT_FINDINGS, JsonOption, err, fail, out, print_json, sentence, text
@@ -148,5 +149,7 @@ def _show(run: Run, as_report: bool, as_json: bool, chart: Path | None) -> None:
     elif as_report:
         text(report(run, started(run)))
     else:
-        out.print(table(run, wide=not out.is_terminal or out.width >= WIDE))
+        # Anything but a terminal is 80 columns wide to rich, which would cut figures.
+        page = Console(width=max(out.width, WIDE), highlight=False) if not out.is_terminal else out
+        page.print(table(run, wide=page.width >= WIDE))
     write_chart(chart, [(run.head.title, run)])

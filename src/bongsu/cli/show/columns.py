@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from rich.text import Text
 
+from bongsu.cli.output import folded
 from bongsu.cli.show.keepalive_table import quantity
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -37,7 +38,7 @@ def draw(table: Table, rows: Sequence[Row], width: int, none: str) -> Text:
     if not rows:
         return Text(f"  {none}")
     widths = _widths(table, [table.headings, *(row.cells for row in rows)], width)
-    text = Text(_line(table, table.headings, widths), no_wrap=True, overflow="ellipsis")
+    text = Text(_line(table, table.headings, widths))
     for row in rows:
         text.append("\n")
         start = len(text)
@@ -48,7 +49,8 @@ def draw(table: Table, rows: Sequence[Row], width: int, none: str) -> Text:
             style = table.styles.get(row.cells[index], "")
             text.stylize(style, begin, begin + widths[index])
         for note in row.notes:
-            text.append(f"\n  {cut(note, width - 2)}", style="dim")
+            # Whole: why a tunnel is down is what somebody looks for.
+            text.append(f"\n{folded(note, width, '  ')}", style="dim")
     return text
 
 

@@ -44,7 +44,8 @@ def look(
             for name, answer in found.items()
         ])  # fmt: skip
     else:
-        out.print(_page(found, view))
+        # On a page that is narrower still, the terminal folds: nothing of a table is left out.
+        out.print(_page(found, view), soft_wrap=True)
     if not all(isinstance(answer, dict) and fine(answer) for answer in found.values()):
         raise typer.Exit(EXIT_FINDINGS)
 
