@@ -409,6 +409,12 @@ def test_mtu_hints_name_the_segment_size() -> None:
     assert "1472 at most (TCP MSS 1432 over IPv4, 1412 over IPv6)" in finding.hint
 
 
+def test_a_gateway_of_the_other_family_has_a_key_of_its_own() -> None:
+    change = "nodes: {seoul: {interfaces: {ens3: {gateway: '2001:db8::1'}}}}"
+    (finding,) = [item for item in check_change(change) if item.code == "ADR003"]
+    assert finding.hint == "`gateway6: 2001:db8::1`"
+
+
 def test_nobody_is_told_to_have_a_pfsense_send_keepalives() -> None:
     def hint(change: str) -> str | None:
         (finding,) = [item for item in check_change(change) if item.code == "GRE003"]

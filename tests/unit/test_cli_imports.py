@@ -94,6 +94,7 @@ def test_into_a_file_that_has_the_node(tmp_path: Path) -> None:
         ((str(HERE / "oci-helper.txt"), "--as", "aws-ios"), 1, "no tunnel is described here"),
         ((str(HERE / "oci-helper.txt"),), 1, "--cloud-network"),
         ((str(HERE / "oci-helper.txt"), "--cloud-network", "ten"), 2, "no address with its length"),
+        ((str(HERE / "oci-helper.txt"), "--address", "10.0.0.5"), 2, "such as 10.0.0.5/24"),
         ((str(HERE / "oci-helper.txt"), "--gateway", "here"), 2, "--gateway here: no address"),
         ((str(EXAMPLE),), 1, "of no format that is known here"),
         ((str(HERE / "oci-helper.txt"), "--into", str(EXAMPLE), "--site", "x"), 2, "no node x"),

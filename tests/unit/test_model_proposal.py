@@ -88,6 +88,8 @@ WRONG = [
     ("aes256-sha256-prfsha1-prfmd5-ecp256", "two PRFs", "two PRFs"),
     ("aes256-sha256-ecp256-ecp384", "two groups", "two groups"),
     ("aes257-sha256-ecp256", "`aes257`", "`aes257`"),
+    ("aes256-sha384-DH20", "group is called ecp384", "group is called ecp384"),
+    ("aes256-sha384-group14", "group is called modp2048", "group is called modp2048"),
     ("aes256;modp1536", "`aes256;modp1536`", "`aes256;modp1536`"),
     ("aes256--ecp256", "is missing", "is missing"),
     ("", "is missing", "is missing"),

@@ -86,18 +86,19 @@ def import_(
         existing = None if into is None else _existing(into, site)
     except UnreadableError as error:
         fail(str(error), code=EXIT_USAGE)
+    own = [address] if address else None
     wishes = Wishes(
         site=site,
         name=name,
         cloud=cloud,
         cloud_networks=tuple(_each("--cloud-network", cloud_network, ip_network)),
         site_networks=tuple(_each("--site-network", site_network, ip_network)),
-        address=next(iter(_each("--address", [address] if address else None, ip_interface)), None),
+        address=next(iter(_each("--address", own, ip_interface, "10.0.0.5/24")), None),
         interface=interface,
         public=_address("--public", public),
         gateway=_address("--gateway", gateway),
         asn=asn,
-        inside=tuple(_each("--inside", inside, ip_interface)),
+        inside=tuple(_each("--inside", inside, ip_interface, "169.254.10.2/30")),
         secrets=str(secrets.absolute()),
         strongest=strongest,
     )
@@ -187,7 +188,9 @@ def _address(option: str, value: str | None) -> Address | None:
         fail(f"{option} {value}: no address", "such as 192.0.2.1", EXIT_USAGE)
 
 
-def _each(option: str, values: list[str] | None, parse: Any) -> list[Any]:
+def _each(
+    option: str, values: list[str] | None, parse: Any, example: str = "10.0.0.0/16"
+) -> list[Any]:
     found = []
     for value in values or []:
         try:
@@ -195,5 +198,5 @@ def _each(option: str, values: list[str] | None, parse: Any) -> list[Any]:
                 raise ValueError
             found.append(parse(value))
         except ValueError:
-            fail(f"{option} {value}: no address with its length", "such as 10.0.0.0/16", EXIT_USAGE)
+            fail(f"{option} {value}: no address with its length", f"such as {example}", EXIT_USAGE)
     return found

@@ -190,7 +190,11 @@ def fault(
         show_missing(missing)
         raise typer.Exit(EXIT_FINDINGS if missing else 0)
     bring_in(lab, what)
-    line(f"{what} is in effect; take it back with: bongsu lab fault --heal {what}")
+    if what.startswith("daemon-kill:"):
+        line(f"{what} was done; the agent starts it again")
+        return
+    which = f"--lab {name} " if name is not None else ""
+    line(f"{what} is in effect; take it back with: bongsu lab fault {which}--heal {what}")
 
 
 @app.command(name="test")

@@ -106,8 +106,11 @@ def _cables(lab: Lab, where: str) -> list[Cable]:
         if nat.node == member and (cable.a.member, cable.b.member) == (nat.name, rest)
     ]
     if not found:
-        known = ", ".join([*lab.topology.nodes, *lab.topology.routers])
-        raise LabError(f"no link {where} in the lab", hint=f"members: {known}")
+        hint = "members: " + ", ".join([*lab.topology.nodes, *lab.topology.routers])
+        tunnels = [*lab.network.tunnels, *(t for v in lab.network.vpns.values() for t in v.tunnels)]
+        if tunnels:
+            hint += "; tunnels, for silent-loss: " + ", ".join(tunnels)
+        raise LabError(f"no link {where} in the lab", hint=hint)
     return found
 
 

@@ -154,7 +154,8 @@ def the_lab(name: str | None) -> str:
     names = [n for n in lab_names() if (record := read_record(n)) and record.phase == "up"]
     if name is not None:
         if name not in names:
-            raise LabError(f"lab {name} is not up", hint="bongsu lab up FILE")
+            there = f"up: {', '.join(names)}" if names else "bongsu lab up FILE"
+            raise LabError(f"lab {name} is not up", hint=there)
         return name
     if len(names) != 1:
         if not names:

@@ -79,7 +79,9 @@ def raise_lab(
     lab = Lab.of(name, network)
     with locked(name):
         if read_record(name) is not None:
-            raise LabError(f"lab {name} is up already", hint=f"bongsu lab down --lab {name}")
+            raise LabError(
+                f"lab {name} is up already", hint=f"bongsu lab down --lab {name}, or another --name"
+            )
         began = time.monotonic()
         write_record(new_record(name, str(source), keep=keep))
         try:

@@ -46,7 +46,8 @@ def build_topology(network: Network, plans: dict[str, NodePlan]) -> Topology:
     """
     if network.lab is None:
         raise TopologyError(
-            "the file has no `lab:` section, so there is nothing around the network"
+            "the file has no `lab:` section, so there is nothing around the network: "
+            "examples/anycast.yaml and examples/hybrid-vpn.yaml have one"
         )
     builder = _Builder(network, network.lab, plans)
     return builder.build()

@@ -118,7 +118,11 @@ def suite(text: str) -> Suite:
             _once(group, part, "groups")
             group = part
         else:
-            raise ValueError(f"`{word}` is no algorithm that is known here, {_KNOWN}")
+            known = _BY_NUMBER.get(word.removeprefix("dh").removeprefix("group"))
+            raise ValueError(
+                f"`{word}` is no algorithm that is known here, "
+                + (f"where that group is called {known}" if known else _KNOWN)
+            )
     if encryption is None:
         raise ValueError("no cipher is named, such as aes256 or aes256gcm16")
     if encryption in AEAD and integrity is not None:
@@ -152,4 +156,6 @@ def _once(before: str | None, part: str, kind: str) -> None:
         raise ValueError(f"two {kind}, {before} and {part}: write one proposal for each")
 
 
+_BY_NUMBER = {str(number): name for name, number in GROUPS.items()}
+"""As consoles write groups: `DH20`, `group14`, `14`."""
 _KNOWN = "such as aes256, aes256gcm16, sha256, prfsha256, modp2048, ecp256"

@@ -15,15 +15,20 @@ def check(scene: Scene) -> Iterator[Finding]:
         for key, interface in node.interfaces.items():
             for field, family in (("gateway", 4), ("gateway6", 6)):
                 gateway: Address | None = getattr(interface, field)
-                words = None if gateway is None else _wrong(interface, gateway, family)
-                if words is not None:
+                if gateway is not None and (words := _wrong(interface, gateway, family)):
                     yield Finding(
                         "ADR003",
                         Severity.ERROR,
                         ("nodes", name, "interfaces", key, field),
                         f"{gateway} {words}",
-                        "the provider's router on this link is meant",
+                        _hint(gateway, family),
                     )
+
+
+def _hint(gateway: Address, family: int) -> str:
+    if gateway.version != family:
+        return f"`{'gateway6' if gateway.version == 6 else 'gateway'}: {gateway}`"
+    return "the provider's router on this link is meant"
 
 
 def _wrong(interface: NodeInterface, gateway: Address, family: int) -> str | None:
