@@ -120,6 +120,8 @@ def test_an_event_is_a_line() -> None:
     assert event_text(event(7)) == (
         "7 2026-01-31 01:19:16.019 info line-protocol gre-seoul: 3 keepalives unanswered (state down)"
     )
+    told = {"before": None, "interfaces": ["vti1", "vti2"], "code": None}
+    assert event_text(event(7, details=told)).endswith(" (interfaces vti1, vti2)")
     assert event_text(event(8, cause="", subject="", details={})).endswith(" info line-protocol")
 
 

@@ -30,7 +30,11 @@ def event_text(event: Mapping[str, Any]) -> str:
     """One entry of what `events` answers, on one line: number, time (UTC), level, what and why."""
     day, _, clock = event["time"].partition("T")
     what = " ".join(part for part in (event["kind"], event["subject"]) if part)
-    details = ", ".join(f"{key} {value}" for key, value in event["details"].items())
+    details = ", ".join(
+        f"{key} {', '.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in event["details"].items()
+        if value is not None
+    )
     text = f"{event['sequence']} {day} {clock[:12]} {event['level']} {what}"
     if event["cause"]:
         text += f": {event['cause']}"

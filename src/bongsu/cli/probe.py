@@ -36,7 +36,8 @@ def probe(
         print_json(survey_dict(result))
     else:
         out.print(table(result))
-        sentence(footer(result))
+        if result.counted:
+            sentence(footer(result))
     if any(look.loss == 1 for look in result.looks):
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -82,18 +83,22 @@ def table(result: "Survey") -> Table:
         pad_edge=False,
     )
     view.add_column("From", no_wrap=True)
-    view.add_column("PoP", no_wrap=True)
+    pops = bool(result.counted) or any(look.pop for look in result.looks)
+    if pops:
+        view.add_column("PoP", no_wrap=True)
     for heading in ("Loss%", "Snt", "Min", "Avg", "Max", "StDev"):
         view.add_column(heading, justify="right", no_wrap=True)
-    view.add_column("AS path", overflow="fold")
+    routed = pops or any(look.as_path for look in result.looks)
+    if routed:
+        view.add_column("AS path", overflow="fold")
     for look in result.looks:
         view.add_row(
             look.vantage,
-            look.pop or "[red]none[/]",
+            *([look.pop or "[red]none[/]"] if pops else []),
             _loss(look),
             str(look.sent),
             *(_ms(value) for value in (look.min_ms, look.avg_ms, look.max_ms, look.stddev_ms)),
-            " ".join(str(asn) for asn in look.as_path) or "[red]no route[/]",
+            *([" ".join(map(str, look.as_path)) or "[red]no route[/]"] if routed else []),
         )
     return view
 

@@ -116,7 +116,8 @@ def _vpns_missing(lab: Lab) -> Iterator[str]:
         for tunnel in plan.vpns:
             state = tunnels.get(tunnel.name, {})
             if state.get("state") != "up":
-                yield f"{node}: {tunnel.name} is {state.get('state')}: {state.get('cause')}"
+                verdict, cause = state.get("state") or "not there yet", state.get("cause")
+                yield f"{node}: {tunnel.name} is {verdict}" + (f": {cause}" if cause else "")
         silent = {neighbor["address"] for neighbor in told if not neighbor["received"]}
         for peer in plan.cloud_peers:
             if node in lab.network.nodes and str(peer.address) in silent:
