@@ -38,7 +38,8 @@ def demo(
     source = load_sound(path)
     network = source.loaded.network
     tunnels = len(network.tunnels) + sum(len(vpn.tunnels) for vpn in network.vpns.values())
-    line(f"{len(network.nodes)} nodes, {tunnels} tunnels: no errors")
+    nodes = len(network.nodes)
+    line(f"{nodes} node{'s' if nodes != 1 else ''}, {tunnels} tunnels: no errors")
 
     step("2. render", f"bongsu render {path.name} -o bundles")
     for name, plan in source.plans.items():

@@ -63,7 +63,7 @@ def _why(tunnel: dict[str, Any]) -> str:
     if tunnel["cause"] is not None and tunnel["state"] != "up":
         return f"{said}, {tunnel['layer']}: {tunnel['cause']}"
     if tunnel["falls"]:
-        said += f", after {tunnel['falls']} falls"
+        said += f", after {tunnel['falls']} fall{'s' if tunnel['falls'] != 1 else ''}"
     return said
 
 
