@@ -28,6 +28,14 @@ FAST = {
 }
 HOLD_MS = 18_000
 WITHIN_S = 40.0
+DEAF = """
+table inet deaf {{
+  chain hears {{
+    type filter hook prerouting priority -500; policy accept;
+    {family} saddr {headend} drop
+  }}
+}}
+"""
 
 
 @pytest.fixture(scope="module", params=["bird", "frr"])
@@ -94,3 +102,30 @@ def test_both_ways_are_back_before_any_timer_of_the_cloud(lab: Lab) -> None:
     assert settle(lab, WITHIN_S) == []
     assert soon(lambda: received(lab, vpn.cloud) == {first: 1, second: 1})
     assert answered(lab, here, target) == 5
+
+
+def test_so_they_are_where_only_the_clouds_way_is_lost(lab: Lab) -> None:
+    """The cloud still hears the site by the dead tunnel: nothing may be said there that keeps it."""
+    (vpn,) = lab.network.vpns.values()
+    first, second = vpn.tunnels
+    hosts = lab.network.lab.hosts if lab.network.lab is not None else {}
+    here = next(name for name, host in hosts.items() if host.node is not None)
+    there = next(name for name, host in hosts.items() if host.cloud is not None)
+    target = lab.topology.hosts[there]
+    assert soon(lambda: received(lab, vpn.cloud) == {first: 1, second: 1})
+    headend = vpn.tunnels[first].headend
+    rules = DEAF.format(family="ip" if headend.version == 4 else "ip6", headend=headend)
+    space = lab.paths.netns(vpn.site)
+
+    def deafen() -> int:
+        now = time.monotonic_ns()
+        run(["nft", "-f", "-"], netns=space, input=rules)
+        return now
+
+    try:
+        outage = measure(sources(lab, target, [here]), deafen)
+    finally:
+        run(["nft", "delete", "table", "inet", "deaf"], netns=space)
+    assert outage.recovered
+    assert 0 < outage.worst_ms < HOLD_MS / 4
+    assert settle(lab, WITHIN_S) == []

@@ -56,7 +56,7 @@ def test_bgpd_has_them_and_has_them_no_more(
 
         # At an agent's start nobody knows what bgpd was told before: to it, nothing is no fault.
         for on, there in ((False, set()), (True, HALVES), (True, HALVES), (False, set())):
-            service.take_over(plan("frr"), VPN, on)
+            service.take_over(plan("frr"), VPN, on, ["vti1"] if on else [])
             assert originated() == there
         # Another length while it is on: what the plan before had does not stay.
         service.take_over(plan("frr"), VPN, True)
@@ -88,7 +88,7 @@ def test_a_reload_of_bird_leaves_them_as_they_are(space: str, tmp_path: Path) ->
             return state() == wanted
 
         assert becomes("down")
-        service.take_over(plan("bird"), VPN, True)
+        service.take_over(plan("bird"), VPN, True, ["vti1"])
         assert becomes("up")
         config.write_text(config.read_text() + "protocol static another { ipv4; }\n")
         service._reload()

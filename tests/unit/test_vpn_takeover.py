@@ -67,12 +67,14 @@ class Router:
     def __init__(self) -> None:
         self.process: int | None = 7
         self.told: list[tuple[str, bool]] = []
+        self.lost: list[list[str]] = []
         self.refuses = False
 
-    def take_over(self, _: NodePlan, vpn: str, on: bool) -> None:
+    def take_over(self, _: NodePlan, vpn: str, on: bool, lost: list[str]) -> None:
         if self.refuses:
             raise OSError("nobody is there")
         self.told.append((vpn, on))
+        self.lost.append(lost)
 
 
 class Services:
@@ -102,6 +104,7 @@ def test_routing_is_told_each_change_once_and_all_to_a_new_process(tmp_path: Any
     for first in (UP, UP, DOWN, DOWN, UP):
         look(first)
     assert [on for _, on in router.told] == [False, True, False]
+    assert router.lost == [[], ["vti1"], []]
     look(DOWN)
     router.process = None
     look(DOWN)
@@ -117,6 +120,8 @@ def test_routing_is_told_each_change_once_and_all_to_a_new_process(tmp_path: Any
 
 def test_what_routing_did_not_take_is_told_again(tmp_path: Any) -> None:
     look, router, failures, events = takeover(tmp_path)
+    look(UP)
+    router.told.clear()
     router.refuses = True
     look(DOWN)
     assert failures == ["takeover of to-busan"]
@@ -129,6 +134,17 @@ def test_what_routing_did_not_take_is_told_again(tmp_path: Any) -> None:
 def test_another_length_is_told_while_they_are_announced(tmp_path: Any) -> None:
     services: Any = Services()
     made = Takeover(EventLog(tmp_path / "log", None), services, lambda *_: None)
+    asyncio.run(made.look(plan(), {"vti1": UP, "vti2": UP}))
     for length in (25, 25, 26):
         asyncio.run(made.look(plan(length=length), {"vti1": DOWN, "vti2": UP}))
-    assert services.one.told == [("to-busan", True)] * 2
+    assert services.one.told == [("to-busan", False)] + [("to-busan", True)] * 2
+
+
+def test_a_tunnel_that_has_not_been_up_yet_is_no_reason(tmp_path: Any) -> None:
+    """At the start one is up before the other, and some never are."""
+    look, router, failures, events = takeover(tmp_path)
+    for first, second in ((DOWN, DOWN), (DOWN, UP), (WEAK, UP), (DOWN, UP)):
+        look(first, second)
+    assert [on for _, on in router.told] == [False, True]
+    assert failures == []
+    assert [e.cause for e in events.since(0, 100)] == ["more-specifics announced"]

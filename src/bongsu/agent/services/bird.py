@@ -1,7 +1,7 @@
 """BIRD as a service: its configuration and its secrets' file."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from bongsu.agent.events import EventLog
 from bongsu.agent.services.service import Request, Texts, identity, specifics
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
-from bongsu.render.bird.cloud import takeover_protocol
+from bongsu.render.bird.cloud import cloud_protocol, takeover_protocol
 from bongsu.system.daemons.bird import CONFIG, SECRETS, Bird
 from bongsu.system.daemons.birdctl import BirdError
 from bongsu.system.daemons.neighbor import BgpNeighbor
@@ -80,8 +80,11 @@ class BirdService:
         pid: int | None = self.supervisor.status()["pid"]
         return pid
 
-    def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
-        """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError."""
+    def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
+        """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError.
+
+        lost: tunnels whose sessions end before: the kernel takes up to a second to close a line.
+        """
         names = [takeover_protocol(f, vpn) for f in (4, 6) if specifics(plan, vpn, f)]
         # Noted first: a reload in between finds it.
         if on:
@@ -89,6 +92,9 @@ class BirdService:
         else:
             self._taking_over.difference_update(names)
         with self.bird.connect(ASK_S) as control:
+            for peer in plan.cloud_peers:
+                if peer.tunnel in lost:
+                    control.ask(f"restart {cloud_protocol(peer)}")
             for name in names:
                 control.ask(f"{'enable' if on else 'disable'} {name}")
 

@@ -8,7 +8,7 @@ text come the lines that differ.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bongsu.plan.node import NodePlan
 from bongsu.system import files
 from bongsu.system.daemons import frr
 from bongsu.system.daemons.frr import FrrDaemon
-from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors, configure
+from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors, configure, show
 from bongsu.system.daemons.neighbor import BgpNeighbor
 
 NOT_THERE = "Can't find static route"
@@ -108,8 +108,19 @@ class FrrService:
         pid: int | None = self.supervisors["bgpd"].status()["pid"]
         return pid
 
-    def take_over(self, plan: NodePlan, vpn: str, on: bool) -> None:
-        """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError."""
+    def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
+        """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError.
+
+        lost: tunnels whose sessions end before: dormant, they would still carry what bgpd says.
+        """
+        vty = FrrDaemon("bgpd").vty
+        # Those that stand alone: one that was closed for too many prefixes would be opened again.
+        stand = (
+            {n.address for n in bgp_neighbors(vty) if n.state == "Established"} if lost else set()
+        )
+        for peer in plan.cloud_peers:
+            if peer.tunnel in lost and str(peer.address) in stand:
+                show(vty, f"clear bgp {peer.address}")
         given = self._taken_over.setdefault(vpn, set())
         lines = [f"router bgp {plan.asn}"]
         for family, word in ((4, "ipv4"), (6, "ipv6")):
@@ -122,7 +133,7 @@ class FrrService:
             if commands:
                 lines += [f"address-family {word} unicast", *commands, "exit-address-family"]
             given.update(wanted)
-        configure(FrrDaemon("bgpd").vty, lines, allowed=NOT_THERE)
+        configure(vty, lines, allowed=NOT_THERE)
         if not on:
             given.clear()
 

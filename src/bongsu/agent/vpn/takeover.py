@@ -3,6 +3,11 @@
 A cloud goes on sending into a dead tunnel until its own hold timer has run out, and nothing that we say
 by that tunnel reaches it. What we say by the others does: a longer prefix wins there at once, whatever
 it prefers else. They are withdrawn when all tunnels are up again, which the verdict is slow to say.
+
+It may be that only what the cloud sends is lost. Then it hears us by the dead tunnel, too, and would be
+told of the more-specifics there as well: so routing ends that tunnel's session first.
+
+A tunnel that has not been up yet is no reason: a cloud sends nothing into what never stood.
 """
 
 import asyncio
@@ -25,21 +30,28 @@ class Takeover:
         self._events = events
         self._services = services
         self._failed = failed
-        self._told: dict[str, tuple[bool, int | None, list[Prefix]]] = {}
-        """By connection: whether it is on, which process of the daemon was told, and of what."""
+        self._told: dict[str, tuple[bool, int | None, list[Prefix], list[str]]] = {}
+        """By connection: whether it is on, which process of the daemon was told, of what, and which
+        tunnels were lost."""
+        self._carried: set[str] = set()
+        """Tunnels that have been up."""
         self._one = asyncio.Lock()
 
     async def look(self, plan: NodePlan, verdicts: Mapping[str, Verdict]) -> None:
         """Tell routing what has changed; a new process of it is told all. Never raises."""
         async with self._one:
+            self._carried |= {name for name, verdict in verdicts.items() if verdict.carries}
+            verdicts = {name: verdicts[name] for name in verdicts if name in self._carried}
             running = self._services.router(plan).process
             for vpn, on in wanted(plan, verdicts).items():
                 before = self._told.get(vpn)
-                now = (on, running, specifics(plan, vpn, 4) + specifics(plan, vpn, 6))
+                gone = lost(plan, vpn, verdicts) if on else []
+                now = (on, running, specifics(plan, vpn, 4) + specifics(plan, vpn, 6), gone)
                 if before == now or running is None:
                     continue
                 try:
-                    await asyncio.to_thread(self._services.router(plan).take_over, plan, vpn, on)
+                    router = self._services.router(plan)
+                    await asyncio.to_thread(router.take_over, plan, vpn, on, gone)
                 except Exception as error:
                     self._failed(f"takeover of {vpn}", error)
                     continue
@@ -60,3 +72,9 @@ def wanted(plan: NodePlan, verdicts: Mapping[str, Verdict]) -> dict[str, bool]:
         ]
         found[vpn] = any(own) and not all(own)
     return found
+
+
+def lost(plan: NodePlan, vpn: str, verdicts: Mapping[str, Verdict]) -> list[str]:
+    """Tunnels of a connection that are down."""
+    own = [tunnel.name for tunnel in plan.vpns if tunnel.vpn == vpn]
+    return [name for name in own if name in verdicts and not verdicts[name].carries]

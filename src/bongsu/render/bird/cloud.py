@@ -61,6 +61,11 @@ def takeover_protocol(family: int, vpn: str) -> str:
     return f"takeover{family}_{symbol(vpn)}"
 
 
+def cloud_protocol(peer: CloudPeer) -> str:
+    """Name of the protocol that is a session with a cloud."""
+    return f"cloud{peer.address.version}_{symbol(peer.tunnel)}"
+
+
 def _taking_over(peers: tuple[CloudPeer, ...], family: int) -> dict[str, tuple[Prefix, ...]]:
     found: dict[str, dict[Prefix, None]] = {}
     for peer in peers:
