@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bongsu.checks.finding import Finding
 from bongsu.checks.rules import (
+    absent_network,
     access_list,
     after_failover,
     announced_length,
@@ -178,6 +179,7 @@ RULES: tuple[Rule, ...] = (
     Rule("VPN019", unused_tunnel.check),
     Rule("VPN020", certified_name.check),
     Rule("VPN021", takeover.check),
+    Rule("VPN022", absent_network.check),
     Rule("VYO001", vyos.check),
 )
 
