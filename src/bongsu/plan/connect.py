@@ -12,7 +12,7 @@ from bongsu.model.base import Address, Interface, Prefix
 from bongsu.model.network import Network
 from bongsu.model.node import Node, NodeInterface, Platform, Role, RoutingDaemon
 from bongsu.model.proposal import ENCRYPTION, Suite, suite
-from bongsu.model.vpn import Binding, Cloud, Dpd, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
+from bongsu.model.vpn import Binding, Cloud, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
 from bongsu.plan.specifics import more_specifics
@@ -318,7 +318,9 @@ def _mirror(tunnel: VpnTunnelPlan, vpn: Vpn, name: str, mark: int) -> VpnTunnelP
             "remote": tunnel.public,
             "local_id": tunnel.remote_id,
             "remote_id": tunnel.local_id,
-            "dpd": None if tunnel.dpd is None else Dpd(delay_s=tunnel.dpd.delay_s, action="clear"),
+            "dpd": None
+            if tunnel.dpd is None
+            else tunnel.dpd.model_copy(update={"action": "clear"}),
             "probe": None,
             "rpf": "loose",
             "start": "respond",
