@@ -43,7 +43,7 @@ def test_demo_of_a_vpn(cli: Cli) -> None:
         )
     )
     site = tunnels.split("5. the sessions")[0].split("\nseoul\n")[0]
-    assert re.findall(r"^(vti\d) .* established .* Established +up$", site, re.M) == [
+    assert re.findall(r"^(vti\d) .* established +2 .* up$", site, re.M) == [
         "vti1",
         "vti2",
     ]
@@ -56,7 +56,8 @@ def test_demo_of_a_vpn(cli: Cli) -> None:
     outage = re.search(r"vm-onprem was without vm-cloud for ([\d,]+) ms", silent)
     assert outage is not None
     assert 1000 < int(outage[1].replace(",", "")) < 30000
-    assert re.search(r"^vti1 .* (Connect|Active|Idle) +(degraded|down)$", silent, re.M)
+    assert re.search(r"^vti1 .* established +2 .* (degraded|down)$", silent, re.M)
+    assert re.search(r"BGP (Connect|Active|Idle)", silent)
     assert len(row.findall(back)) == 2
     assert "nothing is left behind" in shown
     assert remains("demo-hybrid-vpn") == []
