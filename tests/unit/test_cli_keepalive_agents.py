@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import typer
 
-from bongsu.cli import agents
+from bongsu.cli import agent, agents
 from bongsu.cli import lab as labs
 from bongsu.lab.state import LabPaths
 from bongsu.system.agent_client import SOCKET_NAME
@@ -63,3 +63,15 @@ def test_a_state_directory_that_is_given_has_to_have_an_agent(
         agents.find_agents(None, None, tmp_path)
     assert error.value.exit_code == 2
     assert lab == []
+
+
+def test_events_and_status_are_asked_of_one_node(
+    state: Path, lab: list[str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert agent._asked(state, None, None).path == state / SOCKET_NAME
+    assert lab == []
+    assert agent._asked(state, "x", "b").path == LabPaths("x").agent_socket("b")
+    with pytest.raises(typer.Exit) as error:
+        agent._asked(state, "x", None)
+    assert error.value.exit_code == 2
+    assert "--node a, b" in capsys.readouterr().err

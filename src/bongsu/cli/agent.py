@@ -7,13 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from bongsu.cli.output import JsonOption, line, print_json, sentence
+from bongsu.cli.output import EXIT_USAGE, JsonOption, fail, line, print_json, sentence
 from bongsu.system.agent_client import SOCKET_NAME, AgentClient, AgentError
 
 app = typer.Typer(help="Run a node's agent, or ask it.", no_args_is_help=True)
 
 StateOption = Annotated[Path, typer.Option("--state", help="The agent's state directory.")]
 STATE = Path("/run/bongsu")
+LabOption = Annotated[str | None, typer.Option("--lab", help="Ask a node of this lab.")]
+NodeOption = Annotated[str | None, typer.Option("--node", help="Which node of the lab.")]
 
 FOLLOW_POLL_S = 0.3
 """Events carry their own time; this is only how late they are seen."""
@@ -72,11 +74,16 @@ def stop(
 
 
 @app.command()
-def status(state: StateOption = STATE, as_json: JsonOption = False) -> None:
+def status(
+    state: StateOption = STATE,
+    lab: LabOption = None,
+    node: NodeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show what the agent of this machine says of tunnels, sessions and daemons."""
     from bongsu.cli.agent_view import status_text
 
-    answer = _client(state).call("status")
+    answer = _asked(state, lab, node).call("status")
     if as_json:
         print_json(answer)
     else:
@@ -86,6 +93,8 @@ def status(state: StateOption = STATE, as_json: JsonOption = False) -> None:
 @app.command()
 def events(
     state: StateOption = STATE,
+    lab: LabOption = None,
+    node: NodeOption = None,
     since: Annotated[
         int | None,
         typer.Option(min=0, help="Events after this number; without it, the newest hundred."),
@@ -99,7 +108,7 @@ def events(
 
     With --follow and --json, one JSON document a line.
     """
-    client = _client(state)
+    client = _asked(state, lab, node)
     found = client.call("events") if since is None else _since(client, since)
     if as_json and not follow:
         print_json(found)
@@ -141,6 +150,18 @@ def _after(client: AgentClient, last: dict[str, Any]) -> list[dict[str, Any]]:
 def _since(client: AgentClient, sequence: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = client.call("events", since=sequence, limit=ALL_EVENTS)
     return found
+
+
+def _asked(state: Path, lab: str | None, node: str | None) -> AgentClient:
+    """This machine's agent, or the one node of a lab that is named."""
+    if lab is None and node is None:
+        return _client(state)
+    from bongsu.cli.agents import find_agents
+
+    agents = find_agents(lab, node, state)
+    if len(agents) > 1:
+        fail("which node of the lab?", "--node " + ", ".join(agents), EXIT_USAGE)
+    return next(iter(agents.values()))
 
 
 def _client(state: Path, timeout_s: float = 30.0) -> AgentClient:
