@@ -34,6 +34,8 @@ LOOK_S, HURRY_S = 1.0, 0.2
 """How often everything is looked at, and how often while a tunnel is being negotiated."""
 AGAIN_FIRST_S, AGAIN_MOST_S = 3.0, 60.0
 """How long a tunnel that nobody negotiates waits until it is begun again: doubled each time."""
+ESP_S = 10.0
+"""How long the second half of a negotiation may take before it is begun again."""
 
 
 @dataclass
@@ -288,7 +290,8 @@ class VpnWatch:
                 one.again_at = 0.0
                 continue
             if not one.again_at:
-                one.again_at = now + one.wait_s
+                # With IKE up, ESP is being negotiated: asked too soon, a slow end makes two of it.
+                one.again_at = now + (one.wait_s if sa is None else max(one.wait_s, ESP_S))
             if now < one.again_at:
                 continue
             one.again_at, one.wait_s = 0.0, min(2 * one.wait_s, AGAIN_MOST_S)
