@@ -11,10 +11,9 @@ from typing import TypeAlias
 
 from bongsu.checks.line import Line
 from bongsu.checks.table import PrefixTable
-from bongsu.model.base import Address, Prefix
+from bongsu.model.base import EVERYTHING, Address, Prefix
 from bongsu.model.network import Network
 from bongsu.model.node import Node
-from bongsu.plan.compile import EVERYTHING
 
 CONNECTED, LEARNED, STATIC = 0, 0, 1
 """Distances. A default route that BGP brings is meant to be used, so it stands before a gateway."""

@@ -29,6 +29,9 @@ Interface: TypeAlias = IPv4Interface | IPv6Interface
 Prefix: TypeAlias = IPv4Network | IPv6Network
 Family: TypeAlias = Literal[4, 6]
 
+EVERYTHING: dict[int, Prefix] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
+"""All addresses of a family."""
+
 
 def _address_text(value: Any) -> Any:
     # An unquoted 10 or 1.5 would be taken by ipaddress as a packed address.

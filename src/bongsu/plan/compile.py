@@ -7,9 +7,8 @@ a plan of a bad network is a bad plan, and the checks say so. Cost is linear in 
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_network
 
-from bongsu.model.base import Address, Interface, Prefix
+from bongsu.model.base import EVERYTHING, Address, Interface, Prefix
 from bongsu.model.ipsec import Ipsec
 from bongsu.model.lab import Host
 from bongsu.model.network import Network
@@ -36,8 +35,6 @@ REPLY_TABLE = 103
 
 POLICY_TABLE = 1000
 """Routing table of a node's first policy; the others follow."""
-
-EVERYTHING: dict[int, Prefix] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
 def compile_network(network: Network) -> dict[str, NodePlan]:

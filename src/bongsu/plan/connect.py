@@ -5,10 +5,10 @@ checks. Cost is linear in the tunnels.
 """
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_interface, ip_network
+from ipaddress import ip_interface
 from itertools import chain, count
 
-from bongsu.model.base import Address, Interface, Prefix
+from bongsu.model.base import EVERYTHING, Address, Interface, Prefix
 from bongsu.model.network import Network
 from bongsu.model.node import Node, NodeInterface, Platform, Role, RoutingDaemon
 from bongsu.model.proposal import ENCRYPTION, Suite, suite
@@ -22,7 +22,6 @@ FIRST_MARK = 100
 """Marks that the file does not give; GRE's policies use none."""
 PREFERENCE, STEP = 200, 10
 """Local preference of the first tunnel, and how much less each further one has."""
-EVERYTHING: dict[int, Prefix] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 UDP_HEADER, ESP_HEADER = 8, 8
 STAND_IN_UPLINK = "wan"
 INTERNET_MTU = 1500

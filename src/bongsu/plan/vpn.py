@@ -3,6 +3,7 @@
 Every default is filled in, the cloud's profile included. Secrets are references.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from bongsu.model.base import (
@@ -104,3 +105,12 @@ class CloudPeer(Model):
     """Local preference of what is learned here."""
     prepend: int
     """How often our AS number is put before what is announced, so that the far end prefers another."""
+
+
+def shares(peers: Sequence[CloudPeer]) -> int:
+    """How many sessions of one connection share the traffic: the most of one preference.
+
+    ValueError without any.
+    """
+    ranks = [(peer.vpn, peer.preference, peer.prepend) for peer in peers]
+    return max(ranks.count(rank) for rank in ranks)

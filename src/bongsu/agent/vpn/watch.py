@@ -172,9 +172,10 @@ class VpnWatch:
             if one.echo is not None:
                 one.echo.begin()
             return
-        if {sa.id for sa in now.esp} - {sa.id for sa in before.esp} and before.esp:
+        fresh = {sa.id for sa in now.esp} - {sa.id for sa in before.esp}
+        if fresh:
             one.rekeys += 1
-        if now.id != before.id or {sa.id for sa in now.esp} - {sa.id for sa in before.esp}:
+        if now.id != before.id or fresh:
             # Somebody answered: keys are agreed by two.
             one.heard_ns = time.monotonic_ns()
 

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from bongsu.checks.connection import Connection
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
-from bongsu.model.base import Prefix
-from bongsu.plan.connect import EVERYTHING
+from bongsu.model.base import EVERYTHING, Prefix
 
 
 def check(scene: Scene) -> Iterator[Finding]:

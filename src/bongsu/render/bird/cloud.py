@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bongsu.model.base import Prefix
 from bongsu.plan.node import NodePlan
-from bongsu.plan.vpn import CloudPeer
+from bongsu.plan.vpn import CloudPeer, shares
 from bongsu.render.text import symbol
 
 
@@ -42,7 +42,6 @@ def cloud_view(plan: NodePlan, family: int) -> CloudView:
     peers = tuple(peer for peer in plan.cloud_peers if peer.address.version == family)
     if not peers:
         return CloudView()
-    ranks = [(peer.vpn, peer.preference, peer.prepend) for peer in peers]
     return CloudView(
         peers,
         own=tuple(
@@ -51,7 +50,7 @@ def cloud_view(plan: NodePlan, family: int) -> CloudView:
             )
         ),
         taking_over=tuple(_taking_over(peers, family).items()),
-        shares=max(ranks.count(rank) for rank in ranks),
+        shares=shares(peers),
         interfaces=tuple(dict.fromkeys(peer.tunnel for peer in peers)),
     )
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 from bongsu.model.base import Prefix
 from bongsu.model.tunnel import Bfd
 from bongsu.plan.node import NodePlan
-from bongsu.plan.vpn import CloudPeer
+from bongsu.plan.vpn import CloudPeer, shares
 from bongsu.render.frr.words import STEP, Section, list_name, prefix_list
 from bongsu.render.secret import marker
 from bongsu.render.text import address, number
@@ -131,12 +131,6 @@ def _family(plan: NodePlan, family: int) -> Section:
     if len(own) > 1:
         lines.append(f"  maximum-paths {shares(own)}")
     return [*lines, " exit-address-family"]
-
-
-def shares(peers: list[CloudPeer]) -> int:
-    """How many sessions of one connection share the traffic: the most of one preference."""
-    ranks = [(peer.vpn, peer.preference, peer.prepend) for peer in peers]
-    return max(ranks.count(rank) for rank in ranks)
 
 
 def _lists(plan: NodePlan) -> list[Section]:

@@ -7,7 +7,7 @@ encrypts by itself), and by whether a packet was encrypted where it has none (RF
 from collections.abc import Iterable
 from ipaddress import ip_network
 
-from bongsu.model.base import Prefix
+from bongsu.model.base import EVERYTHING, Prefix
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import InterfacePlan, NodePlan
 from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
@@ -23,8 +23,6 @@ from bongsu.render.nftables.words import (
     unique,
 )
 from bongsu.render.text import address, number
-
-ANYTHING: dict[int, Prefix] = {4: ip_network("0.0.0.0/0"), 6: ip_network("::/0")}
 
 
 def ike_ports(plan: NodePlan) -> str:
@@ -69,7 +67,7 @@ def theirs(plan: NodePlan, tunnel: VpnTunnelPlan) -> list[Prefix]:
     """What of the far side may speak to us: its networks, and what is taken from its BGP."""
     found = list(tunnel.remote_networks)
     for peer in _peers(plan, tunnel):
-        found += [ANYTHING[peer.address.version]] if peer.accept is None else peer.accept
+        found += [EVERYTHING[peer.address.version]] if peer.accept is None else peer.accept
     return list(dict.fromkeys(found))
 
 
