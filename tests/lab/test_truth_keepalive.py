@@ -281,10 +281,14 @@ def test_an_answer_to_a_forgotten_request(truth: Truth) -> None:
     (finding,) = truth.foretold.found["lost"]
     assert (finding.code, finding.severity) == ("GRE013", "error")
     assert "for ever" in finding.message
-    seen = until(lambda: truth.keepalive("lost"), lambda now: now["line_protocol"] == "down")
-    seen = truth.after("lost", 200)
-    assert (seen["received"], seen["line_protocol"]) == (0, "down")
-    assert seen["refused"]["not_ours"] > 100
+    until(lambda: truth.keepalive("lost"), lambda now: now["line_protocol"] == "down")
+    # A sender that a busy machine stops for 200 ms has forgotten nothing when the answer comes:
+    # what is foretold holds wherever the requests do go out every 5 ms.
+    before, seen = until(
+        lambda: (truth.keepalive("lost"), truth.after("lost", 200)),
+        lambda two: two[0]["received"] == two[1]["received"] and two[1]["line_protocol"] == "down",
+    )
+    assert seen["refused"]["not_ours"] - before["refused"]["not_ours"] > 100
     assert truth.tunnel("lost", "b")["counters"]["keepalives_reflected"] > 100
 
 

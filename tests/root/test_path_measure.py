@@ -217,7 +217,13 @@ def wait_for(path: Path, probes: int) -> Run:
 
 
 def busy(path: Path, process: subprocess.Popen[str]) -> bool:
-    """Whether the file was seen to be held while the process ran."""
+    """Whether the file was seen to be held while the process ran.
+
+    It is tried only once the process has written: before that the trial itself would hold the file.
+    """
+    size = path.stat().st_size
+    while path.stat().st_size == size and process.poll() is None:
+        time.sleep(0.01)
     while process.poll() is None:
         try:
             Journal.reopen(path)[0].close()
