@@ -8,10 +8,13 @@ from bongsu.model.base import AddressField, Asn, Model, Name, Positive
 
 Fault = Annotated[
     str,
-    Field(pattern=r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$"),
+    Field(
+        pattern=r"^(link-down|silent-loss|node-kill|daemon-kill|wrong-key):[a-z][a-z0-9-]*(/[\w.-]+)?$"
+    ),
 ]
 """`link-down:NODE[/INTERFACE]`, `silent-loss:NODE[/INTERFACE]`, `silent-loss:TUNNEL`,
-`daemon-kill:NODE/DAEMON`, `node-kill:NODE` or, of a cloud's headend, `node-kill:CLOUD/TUNNEL`."""
+`daemon-kill:NODE/DAEMON`, `node-kill:NODE` or, of a cloud's headend, `node-kill:CLOUD/TUNNEL`,
+`wrong-key:TUNNEL`."""
 
 Target = Name | AddressField
 Sources = Annotated[list[Name], Field(min_length=1)] | Literal["vantages"]

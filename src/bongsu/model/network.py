@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from bongsu.model.accelerator import Accelerator, Relay
 from bongsu.model.assertion import AnyAssertion
 from bongsu.model.base import Asn, Model, Name, PrefixField, TunnelName
 from bongsu.model.lab import Lab
@@ -35,5 +36,8 @@ class Network(Model):
     clouds: dict[Name, Cloud] = {}
     """Gateways that are not ours."""
     vpns: dict[Name, Vpn] = {}
+    relay: Relay = Relay()
+    """Of the PoPs that carry accelerators."""
+    accelerators: dict[Name, Accelerator] = {}
     lab: Lab | None = None
     tests: list[AnyAssertion] = []

@@ -162,6 +162,8 @@ class Node(Model):
     """The daemon that speaks IKE, on Linux, if the node has a VPN."""
     forwarding: bool = True
     """Whether the machine may forward; `false` states that it must not (a hardened host)."""
+    transit: bool = False
+    """Whether accelerators' packets between two other PoPs may pass here."""
     announce: list[Announcement] = []
     routes: list[StaticRoute] = []
     policies: Annotated[list[PolicyRoute], Field(max_length=400)] = []

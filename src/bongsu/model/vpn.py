@@ -139,6 +139,11 @@ class VpnTunnel(Model):
     """What the headend calls itself; without it, its address."""
     mark: Annotated[Whole, Field(ge=1, le=0xFFFFFFFE)] | None = None
     """Mark of a VTI, `if_id` of an XFRM interface; without it, one that is free."""
+    accelerator: Name | None = None
+    """The accelerator that stands between: the site speaks to its accelerated address, and the
+    cloud's customer gateway is its off address."""
+    region: Name | None = None
+    """By which region of it the site enters; without it, the first."""
 
 
 class VpnBgp(Model):

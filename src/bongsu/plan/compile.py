@@ -27,6 +27,7 @@ from bongsu.plan.node import (
     PolicyPlan,
     RoutePlan,
 )
+from bongsu.plan.relay import relay_nodes, relay_plan
 from bongsu.plan.specifics import more_specifics
 from bongsu.plan.tunnel import TunnelPlan
 
@@ -59,6 +60,8 @@ class _Index:
     """Their lengths, by family: few, where a prefix has up to 128 that might hold it."""
     vpns: dict[str, dict[str, Vpn]]
     """Each node's VPN connections."""
+    relays: list[str]
+    """Nodes that carry accelerators."""
 
 
 def _index(network: Network) -> _Index:
@@ -82,7 +85,7 @@ def _index(network: Network) -> _Index:
     vpns: dict[str, dict[str, Vpn]] = {name: {} for name in network.nodes}
     for name, vpn in network.vpns.items():
         vpns[vpn.site][name] = vpn
-    return _Index(tunnels, carried, outer, owned, lengths, vpns)
+    return _Index(tunnels, carried, outer, owned, lengths, vpns, relay_nodes(network))
 
 
 OUTWARD = ("uplink", "link")
@@ -202,6 +205,7 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
         vpns=vpn_tunnels(network, name, index.vpns[name]),
         cloud_peers=cloud_peers(network, index.vpns[name]),
         vpn_routes=vpn_routes(network, index.vpns[name]),
+        relay=relay_plan(network, name, index.relays),
     )
 
 

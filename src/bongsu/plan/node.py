@@ -21,6 +21,7 @@ from bongsu.model.base import (
 from bongsu.model.node import Platform, Role, RoutingDaemon
 from bongsu.model.tunnel import Bfd
 from bongsu.model.vpn import IpsecDaemon
+from bongsu.plan.relay import RelayPlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
 
@@ -156,6 +157,8 @@ class NodePlan(Model):
     """BGP sessions inside them."""
     vpn_routes: list[RoutePlan] = []
     """Static routes into them; their hops name a tunnel of `vpns`."""
+    relay: RelayPlan | None = None
+    """The node's part in carrying accelerators."""
 
     def canonical_json(self) -> str:
         """The one spelling of this plan: sorted keys, no spaces, ASCII."""
