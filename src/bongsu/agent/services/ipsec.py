@@ -16,6 +16,8 @@ from bongsu.agent.services.service import Request, Texts
 from bongsu.agent.services.strongswan import StrongswanService
 from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.node import NodePlan
+from bongsu.plan.selectors import Child, children
+from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.system.ipsec.probe import IpsecAbility, probe
 from bongsu.system.ipsec.state import IkeSa
 
@@ -100,10 +102,15 @@ class IpsecService:
         """By tunnel; None where its daemon does not answer. Blocks."""
         return {} if self.way is None else self.ways[self.way].associations()
 
-    def initiate(self, tunnel: str) -> None:
-        """Call the far end again. Blocks. Raises RunError, OSError, ViciError."""
+    def children(self, tunnel: VpnTunnelPlan) -> list[Child]:
+        """What the daemon negotiates for a tunnel, each by its name."""
+        # Libreswan has no lists of selectors.
+        return children(tunnel, pairs=True if self.way == "libreswan" else None)
+
+    def initiate(self, tunnel: str, child: str) -> None:
+        """Call the far end again, for one of `children`. Blocks. RunError, OSError, ViciError."""
         if self.way is not None:
-            self.ways[self.way].initiate(tunnel)
+            self.ways[self.way].initiate(tunnel, child)
 
     def logs(self) -> dict[Path, str]:
         """Log files, and the tunnel that each is of; empty for one of all tunnels."""

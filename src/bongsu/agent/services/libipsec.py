@@ -106,9 +106,9 @@ class LibipsecService:
     def associations(self) -> dict[str, list[IkeSa] | None]:
         return {name: _ask(run.charon) for name, run in list(self._runs.items())}
 
-    def initiate(self, tunnel: str) -> None:
+    def initiate(self, tunnel: str, child: str) -> None:
         if tunnel in self._runs:
-            self._runs[tunnel].charon.initiate(tunnel)
+            self._runs[tunnel].charon.initiate(tunnel, child)
 
     def logs(self) -> dict[Path, str]:
         return {self._state_dir / f"{PREFIX}{name}.log": name for name in self._runs}

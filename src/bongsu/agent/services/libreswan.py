@@ -89,8 +89,8 @@ class LibreswanService:
             return dict.fromkeys(self._tunnels)
         return {name: [sa for sa in found if sa.tunnel == name] for name in self._tunnels}
 
-    def initiate(self, tunnel: str) -> None:
-        self._pluto.initiate(tunnel)
+    def initiate(self, tunnel: str, child: str) -> None:  # noqa: ARG002  a child is a connection
+        self._pluto.initiate(child)
 
     def logs(self) -> dict[Path, str]:
         return {self._log: ""}

@@ -82,8 +82,8 @@ class StrongswanService:
             return dict.fromkeys(self._tunnels)
         return {name: [sa for sa in found if sa.tunnel == name] for name in self._tunnels}
 
-    def initiate(self, tunnel: str) -> None:
-        self._charon.initiate(tunnel)
+    def initiate(self, tunnel: str, child: str) -> None:
+        self._charon.initiate(tunnel, child)
 
     def logs(self) -> dict[Path, str]:
         return {self._log: ""}

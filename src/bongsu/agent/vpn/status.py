@@ -8,9 +8,10 @@ from typing import Any
 
 from bongsu.agent.apply import Applier
 from bongsu.agent.services.node import NodeServices
-from bongsu.agent.vpn.watch import VpnWatch, Watched
+from bongsu.agent.vpn.watch import VpnWatch
+from bongsu.agent.vpn.watched import Watched
 from bongsu.system.daemons.neighbor import BgpNeighbor
-from bongsu.system.ipsec.state import IkeSa
+from bongsu.system.ipsec.state import IkeSa, carried
 
 
 class VpnStatus:
@@ -59,9 +60,10 @@ class VpnStatus:
 
 def _tunnel(one: Watched, associations: list[IkeSa] | None) -> dict[str, Any]:
     plan, machine = one.plan, one.machine
-    ike = one.association
+    ike, esp = one.association, one.esp
     if associations is not None and ike is not None:
         ike = next((sa for sa in associations if sa.id == ike.id), ike)
+        esp = carried(associations)
     cause = machine.cause
     return {
         "name": plan.name,
@@ -81,7 +83,8 @@ def _tunnel(one: Watched, associations: list[IkeSa] | None) -> dict[str, Any]:
         "last_change": one.last_change,
         "falls": machine.falls,
         "ike": None if ike is None else {k: v for k, v in asdict(ike).items() if k != "esp"},
-        "esp": [] if ike is None else [asdict(sa) for sa in ike.esp],
+        "esp": [asdict(sa) for sa in esp],
+        "missing": [str(gap) for gap in one.gaps],
         "rekeys": one.rekeys,
         "dpd": None if plan.dpd is None else plan.dpd.model_dump(mode="json"),
         "unanswered": one.diagnosis.unanswered,

@@ -10,57 +10,28 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from bongsu.agent.events import EventLog
 from bongsu.agent.services.node import NodeServices
 from bongsu.agent.vpn.address_guard import AddressGuard
+from bongsu.agent.vpn.again import Again
 from bongsu.agent.vpn.echo import Echo
-from bongsu.agent.vpn.tail import Tail
+from bongsu.agent.vpn.line import Line
+from bongsu.agent.vpn.logs import Logs
+from bongsu.agent.vpn.seen import evidence, probe
 from bongsu.agent.vpn.takeover import Takeover
+from bongsu.agent.vpn.watched import Watched
 from bongsu.model.node import RoutingDaemon
-from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import VpnTunnelPlan
-from bongsu.protocol.link import Bgp, Cause, Change, Evidence, LinkMachine, Probe, Verdict
-from bongsu.protocol.link.attribution import Attribution
-from bongsu.protocol.link.diagnosis import Diagnosis
-from bongsu.system.daemons.neighbor import BgpNeighbor
+from bongsu.protocol.link import Cause, Change, LinkMachine, Verdict
 from bongsu.system.ipsec import interfaces, underlay
-from bongsu.system.ipsec.state import IkeSa, IkeState, best
+from bongsu.system.ipsec.state import IkeSa, IkeState
 
 LOOK_S, HURRY_S = 1.0, 0.2
 """How often everything is looked at, and how often while a tunnel is being negotiated."""
-AGAIN_FIRST_S, AGAIN_MOST_S = 3.0, 60.0
-"""How long a tunnel that nobody negotiates waits until it is begun again: doubled each time."""
-ESP_S = 10.0
-"""How long the second half of a negotiation may take before it is begun again."""
-
-
-@dataclass
-class Watched:
-    """One tunnel, and what is known of it."""
-
-    plan: VpnTunnelPlan
-    machine: LinkMachine
-    since: float
-    """CLOCK_MONOTONIC: when the verdict last changed."""
-    diagnosis: Diagnosis = field(default_factory=Diagnosis)
-    association: IkeSa | None = None
-    neighbor: BgpNeighbor | None = None
-    echo: Echo | None = None
-    evidence: Evidence = field(default_factory=Evidence)
-    told: str = ""
-    """The cause that was told last, its code."""
-    last_change: dict[str, Any] | None = None
-    rekeys: int = 0
-    """ESP associations after the first, while the tunnel stood."""
-    fell_ns: int = 0
-    heard_ns: int = 0
-    """When something of IKE last came from the far end."""
-    wait_s: float = AGAIN_FIRST_S
-    again_at: float = 0.0
 
 
 class VpnWatch:
@@ -80,8 +51,9 @@ class VpnWatch:
         self._plan: NodePlan | None = None
         self._takeover = Takeover(events, services, failed)
         self._addresses = AddressGuard(events, worker, failed)
-        self._tails: dict[str, tuple[Tail, str]] = {}
-        self._attribution = Attribution({})
+        self._again = Again(services, failed)
+        self._line = Line(events, worker, failed)
+        self._logs = Logs()
         self._looking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._run: asyncio.Task[None] | None = None
@@ -105,8 +77,8 @@ class VpnWatch:
                 machine = LinkMachine(now, verdict=verdict)
                 self.watched[name] = Watched(tunnel, machine, time.monotonic())
             self._take(self.watched[name], tunnel)
-        self._attribution = Attribution({name: str(t.remote) for name, t in wanted.items()})
-        self._follow_logs()
+        far_ends = {name: str(tunnel.remote) for name, tunnel in wanted.items()}
+        self._logs.follow(self._services.ipsec.logs(), far_ends)
         if self.watched and self._run is None:
             self._run = asyncio.ensure_future(self._keep_looking())
 
@@ -117,7 +89,7 @@ class VpnWatch:
         self._run = None
         for name in list(self.watched):
             self._drop(name)
-        self._tails.clear()
+        self._logs.close()
 
     async def _keep_looking(self) -> None:
         while True:
@@ -136,7 +108,7 @@ class VpnWatch:
         if self._plan is None or not self.watched:
             return
         async with self._looking:
-            self._read_logs()
+            self._logs.read(self.watched)
             associations, neighbors = await asyncio.gather(
                 asyncio.to_thread(self._services.ipsec.associations),
                 asyncio.to_thread(self._services.neighbors, self._plan),
@@ -149,79 +121,22 @@ class VpnWatch:
             for name, one in self.watched.items():
                 one.neighbor = by_address.get(str(one.plan.peer_inside))
                 self._note(one, associations.get(name))
-                one.evidence = self._evidence(one, associations.get(name), refused.get(name, ""),
-                                              name in there)  # fmt: skip
+                one.evidence = evidence(
+                    one, self._plan, daemon=associations.get(name) is not None,
+                    underlay=refused.get(name, ""), interface=name in there, dormant=self._dormant,
+                )  # fmt: skip
             for one in list(self.watched.values()):
                 await self._judge(one)
             await self._take_over()
             if self._plan.routing is RoutingDaemon.FRR:
                 await self._addresses.look([one.plan for one in self.watched.values()])
-            await self._again()
+            await self._again.look(self.watched.values())
 
     def _note(self, one: Watched, associations: list[IkeSa] | None) -> None:
-        """What is another one than at the last look."""
-        if associations is None:
-            return
-        before, now = one.association, best(associations)
-        one.association = now
-        if now is None or not now.esp:
-            return
-        one.diagnosis.stands()
-        one.wait_s = AGAIN_FIRST_S
-        if before is None or not before.esp:
-            if one.echo is not None:
-                one.echo.begin()
-            return
-        fresh = {sa.id for sa in now.esp} - {sa.id for sa in before.esp}
-        if fresh:
-            one.rekeys += 1
-        if now.id != before.id or fresh:
-            # Somebody answered: keys are agreed by two.
-            one.heard_ns = time.monotonic_ns()
-
-    def _evidence(
-        self, one: Watched, associations: list[IkeSa] | None, refused: str, there: bool
-    ) -> Evidence:
-        association = one.association
-        answers = associations is not None
-        carried = association is not None and bool(association.esp)
-        if not answers and self._services.ipsec.user_space:
-            association, carried = None, False
-            one.association = None
-        state = association.state if association is not None else IkeState.NONE
-        plan = one.plan
-        has_bgp = self._plan is not None and any(
-            peer.tunnel == plan.name for peer in self._plan.cloud_peers
-        )
-        neighbor = one.neighbor
-        bgp = None
-        if has_bgp:
-            bgp = Bgp(neighbor.state, neighbor.received) if neighbor else Bgp("not there")
-        return Evidence(
-            underlay=refused,
-            daemon=answers,
-            ike=state.value,
-            esp=carried,
-            unanswered=one.diagnosis.unanswered,
-            reason=one.diagnosis.reason,
-            probe=self._probe(one),
-            bgp=bgp,
-            interface=there or plan.binding is Binding.POLICY,
-        )
-
-    def _probe(self, one: Watched) -> Probe | None:
-        if one.echo is None:
-            return None
-        if one.machine.verdict is not Verdict.DOWN or self._dormant:
-            return one.echo.prober.evidence(time.monotonic_ns())
-        if one.machine.cause is not None and one.machine.cause.code == "probe":
-            # Closed, the interface sends no probe. Once the far end is heard it is tried again;
-            # if nothing comes through all the same, it falls again, and for longer.
-            if one.heard_ns <= one.fell_ns:
-                misses = one.echo.prober.misses
-                return Probe(misses, misses, True)
-            one.echo.begin()
-        return None
+        if associations is not None:
+            one.note(associations, self._services.ipsec.children(one.plan))
+        elif self._services.ipsec.user_space:
+            one.lost()
 
     @property
     def _dormant(self) -> bool:
@@ -239,23 +154,7 @@ class VpnWatch:
             and one.machine.verdict is not Verdict.UP
         ):
             self._tell_cause(one, cause)
-        if one.plan.binding is Binding.POLICY:
-            return
-        loop = asyncio.get_running_loop()
-        up = one.machine.verdict.carries
-        try:
-            done = await loop.run_in_executor(
-                self._worker,
-                lambda: interfaces.set_line(one.plan.name, up, dormant=self._dormant),
-            )
-        except Exception as error:
-            self._failed(f"line of {one.plan.name}", error)
-            return
-        if done:
-            state = "open" if up else "closed"
-            self._events.add(
-                "carrier", one.plan.name, f"{state} to routing", state="up" if up else "down"
-            )
+        await self._line.follow(one, dormant=self._dormant)
 
     def _tell(self, one: Watched, change: Change, now: int) -> None:
         verdict, cause = change.verdict, change.cause
@@ -281,26 +180,6 @@ class VpnWatch:
             state=one.machine.verdict.value, layer=cause.layer.value, code=cause.code,
         )  # fmt: skip
 
-    async def _again(self) -> None:
-        """Begin anew what nobody negotiates: refused once, strongSwan waits for somebody to ask."""
-        now = time.monotonic()
-        for name, one in list(self.watched.items()):
-            sa = one.association
-            idle = sa is None or (sa.state is IkeState.ESTABLISHED and not sa.esp)
-            if one.plan.start != "initiate" or not idle or not one.evidence.daemon:
-                one.again_at = 0.0
-                continue
-            if not one.again_at:
-                # With IKE up, ESP is being negotiated: asked too soon, a slow end makes two of it.
-                one.again_at = now + (one.wait_s if sa is None else max(one.wait_s, ESP_S))
-            if now < one.again_at:
-                continue
-            one.again_at, one.wait_s = 0.0, min(2 * one.wait_s, AGAIN_MOST_S)
-            try:
-                await asyncio.to_thread(self._services.ipsec.initiate, name)
-            except Exception as error:
-                self._failed(f"initiate {name}", error)
-
     def _take(self, one: Watched, plan: VpnTunnelPlan) -> None:
         """The plan may be another one: its probes are."""
         changed = one.echo is None or one.echo.plan.probe != plan.probe
@@ -324,7 +203,7 @@ class VpnWatch:
         one = self.watched.get(name)
         if one is None or one.echo is None:
             return
-        one.evidence = replace(one.evidence, probe=self._probe(one))
+        one.evidence = replace(one.evidence, probe=probe(one, dormant=self._dormant))
         await self._judge(one)
         await self._take_over()
 
@@ -337,25 +216,6 @@ class VpnWatch:
         one = self.watched.pop(name)
         if one.echo is not None:
             one.echo.close()
-
-    def _follow_logs(self) -> None:
-        wanted = {str(path): (path, tunnel) for path, tunnel in self._services.ipsec.logs().items()}
-        for key in self._tails.keys() - wanted.keys():
-            del self._tails[key]
-        for key, (path, tunnel) in wanted.items():
-            if key not in self._tails:
-                self._tails[key] = Tail(path), tunnel
-
-    def _read_logs(self) -> None:
-        now = time.monotonic_ns()
-        for tail, owner in self._tails.values():
-            for line in tail.lines():
-                name = owner or self._attribution.of(line)
-                one = self.watched.get(name) if name else None
-                if one is None:
-                    continue
-                if one.diagnosis.hear(line, now):
-                    one.heard_ns = now
 
 
 def _ends(plan: VpnTunnelPlan | None) -> tuple[Any, ...] | None:

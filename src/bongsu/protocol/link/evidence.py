@@ -84,6 +84,8 @@ class Evidence:
     """`none`, `connecting` or `established`."""
     esp: bool = False
     """Whether there are keys for packets in both directions."""
+    missing: tuple[str, ...] = ()
+    """Pairs of traffic selectors that nothing carries, while others are."""
     unanswered: int = 0
     """How often a request of IKE, dead peer detection's too, was sent again without an answer."""
     reason: Cause | None = None
@@ -98,6 +100,10 @@ LOSS, LOST = 0.01, 3
 """Of a minute's probes, from which on a link counts as degraded; fewer than so many are chance."""
 
 
+NAMED = 3
+"""Missing pairs of selectors that a sentence names."""
+
+
 def judge(seen: Evidence) -> tuple[Health, Cause | None]:
     """How bad it is, and the first cause from below."""
     if seen.underlay:
@@ -110,7 +116,7 @@ def judge(seen: Evidence) -> tuple[Health, Cause | None]:
     if probe is not None and probe.ever and probe.unanswered >= probe.misses:
         text = f"{probe.unanswered} probes through the tunnel unanswered"
         return Health.BAD, Cause(Layer.ESP, "probe", text)
-    for cause in (_weak_ike(seen), _weak_probe(probe), _weak_bgp(seen.bgp)):
+    for cause in (_weak_ike(seen), _weak_esp(seen), _weak_probe(probe), _weak_bgp(seen.bgp)):
         if cause is not None:
             return Health.WEAK, cause
     return Health.GOOD, None
@@ -150,6 +156,16 @@ def _weak_ike(seen: Evidence) -> Cause | None:
     if seen.ike != "established":
         return Cause(Layer.IKE, "connecting", "ESP stands, IKE is being negotiated")
     return None
+
+
+def _weak_esp(seen: Evidence) -> Cause | None:
+    if not seen.missing:
+        return None
+    named = ", ".join(seen.missing[:NAMED]) + (" ..." if len(seen.missing) > NAMED else "")
+    text = f"nothing carries {named}, other selectors are carried"
+    if seen.reason is not None and seen.reason.layer is Layer.ESP:
+        text += f": {seen.reason.text}"
+    return Cause(Layer.ESP, "part", text)
 
 
 def _weak_probe(probe: Probe | None) -> Cause | None:

@@ -76,10 +76,10 @@ class Charon:
         with self.connect() as vici:
             return associations(vici.stream("list-sas", "list-sa"))
 
-    def initiate(self, tunnel: str) -> None:
+    def initiate(self, tunnel: str, child: str) -> None:
         """Try again, without waiting for the outcome. Raises OSError, ViciError."""
         with self.connect() as vici:
-            vici.ask("initiate", {"child": tunnel, "ike": tunnel, "timeout": "-1"})
+            vici.ask("initiate", {"child": child, "ike": tunnel, "timeout": "-1"})
 
     def remove_run_files(self) -> None:
         """Remove what a stopped one left."""
@@ -132,6 +132,9 @@ def _child(child: Mapping[str, Any]) -> EspSa:
         bytes_out=int(child.get("bytes-out", "0")),
         age_s=_number(child, "install-time"),
         rekey_in_s=_number(child, "rekey-time"),
+        child=child.get("name", ""),
+        local=tuple(child.get("local-ts", ())),
+        remote=tuple(child.get("remote-ts", ())),
     )
 
 

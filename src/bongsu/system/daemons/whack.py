@@ -107,6 +107,7 @@ def _esp(state: re.Match[str], spis: tuple[str, str], counted: re.Match[str] | N
         bytes_out=int(counted[5]) if counted else 0,
         age_s=None,
         rekey_in_s=int(state[6]) if state[6] else None,
+        child=state[2],
     )
 
 

@@ -32,6 +32,11 @@ class EspSa:
     bytes_out: int
     age_s: int | None
     rekey_in_s: int | None
+    child: str = ""
+    """The negotiation of phase 2 that it is of, by the name in the configuration."""
+    local: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
+    """Traffic selectors as they were agreed; empty where the daemon does not say."""
 
 
 @dataclass(frozen=True)
@@ -63,3 +68,14 @@ def best(associations: list[IkeSa]) -> IkeSa | None:
         key=lambda sa: (bool(sa.esp), sa.state is IkeState.ESTABLISHED, -(sa.age_s or 0)),
         default=None,
     )
+
+
+def carried(associations: list[IkeSa]) -> tuple[EspSa, ...]:
+    """What carries one tunnel's traffic: the best association's, and of children it has not, others'."""
+    first = best(associations)
+    found = list(first.esp) if first is not None else []
+    had = {sa.child for sa in found}
+    for association in associations:
+        if association is not first:
+            found += [sa for sa in association.esp if sa.child not in had]
+    return tuple(found)
