@@ -25,6 +25,7 @@ from bongsu.lab.member import inhabitants
 from bongsu.lab.outage import measure
 from bongsu.lab.probe.survey import sources
 from bongsu.lab.state import LabPaths
+from bongsu.lab.wrong_key import KEYS
 from bongsu.system import netns
 from tests.lab.conftest import EXAMPLES, Cli, answered, as_json, remains
 
@@ -266,41 +267,76 @@ def test_an_ike_daemon_that_dies_comes_back(lab: Lab) -> None:
 
 
 def test_a_wrong_key_is_named(lab: Lab, cli: Cli) -> None:
-    """The site comes back from a power cut with another key for one tunnel."""
+    """`wrong-key:TUNNEL`: one tunnel falls and both ends say why, the other carries; healed, it is up."""
     whole(lab)
-    raw = lab.network.model_dump(mode="json", by_alias=True)
-    right = raw["lab"]["secrets"]["OCI_PSK_1"]
-    wrong = right[::-1]
-    raw["lab"]["secrets"]["OCI_PSK_1"] = wrong
-    mistaken = Lab.of(NAME, type(lab.network).model_validate(raw))
-    bring_in(lab, "node-kill:cpe")
+    fault = "wrong-key:vti1"
+    target = ip_address("172.16.0.93")
+    right = lab.secrets["OCI_PSK_1"]
+    assert fault in cli("lab", "fault", fault, "--lab", NAME).stdout
     try:
-        heal(mistaken, "node-kill:cpe")
-        wait_for("the other tunnel", lambda: best(lab, "cpe", "172.16.0.0/24") == "vti2")
+        wrong = (lab.paths.node("cpe") / KEYS / "vti1.psk").read_text().strip()
+        assert wrong != right
 
-        def named() -> bool:
+        def named(node: str) -> bool:
             with contextlib.suppress(AssertionError):
-                return "pre-shared key" in json.dumps(shown(cli, code=1)["vti1"])
+                cause = shown(cli, node, code=1)["vti1"]["cause"] or ""
+                return "the pre-shared keys differ" in cause
             return False
 
-        wait_for("show vpn names the key", named)
+        for node in ("cpe", "seoul"):
+            wait_for(f"show vpn of {node} names the key", lambda node=node: named(node))
         found = shown(cli, code=1)
         assert found["vti1"]["state"] == "down"
         assert found["vti2"]["state"] == "up"
         said = cli("show", "vpn", "--lab", NAME, "--node", "cpe", code=1).stdout
-        assert "pre-shared key" in said
+        assert "the pre-shared keys differ" in said
         events = json.dumps(lab.agent("cpe").call("events"))
-        assert "pre-shared key" in events
+        assert "the pre-shared keys differ" in events
         for text in (said, events, json.dumps(found)):
             assert wrong not in text
             assert right not in text
-        # The cloud has the power cut's session of vti1 until its hold timer runs out.
-        target = ip_address("172.16.0.93")
-        wait_for("the way back", lambda: answered(lab, "vm-onprem", target) == 5)
+        wait_for("the other tunnel", lambda: best(lab, "cpe", "172.16.0.0/24") == "vti2")
+        wait_for("both ways", lambda: answered(lab, "vm-onprem", target) == 5)
+        assert fault in cli("lab", "status").stdout
     finally:
+        heal(lab, fault)
+    whole(lab)
+    wait_for("the first tunnel", lambda: best(lab, "cpe", "172.16.0.0/24") == "vti1")
+    assert not (lab.paths.node("cpe") / KEYS / "vti1.psk").exists()
+    says = cli("lab", "fault", "--heal", fault, "--lab", NAME, code=1).stderr
+    assert f"{fault} is not in effect" in says
+
+
+def test_a_wrong_key_outlives_a_power_cut(lab: Lab, cli: Cli) -> None:
+    whole(lab)
+    bring_in(lab, "wrong-key:vti2")
+    try:
         bring_in(lab, "node-kill:cpe")
         heal(lab, "node-kill:cpe")
+        wait_for("the other tunnel", lambda: best(lab, "cpe", "172.16.0.0/24") == "vti1")
+
+        def differs() -> bool:
+            tunnel = {t["name"]: t for t in lab.agent("cpe").call("vpn")["tunnels"]}["vti2"]
+            return tunnel["state"] == "down" and "pre-shared key" in (tunnel["cause"] or "")
+
+        wait_for("the key is still wrong", differs)
+    finally:
+        heal(lab, "node-kill:cpe")
+        heal(lab, "wrong-key:vti2")
     whole(lab)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("wrong-key:vti9", "no IPsec tunnel vti9 in the lab"),
+        ("wrong-key:cpe", "no IPsec tunnel cpe in the lab"),
+    ],
+)
+def test_a_wrong_key_of_nothing(lab: Lab, cli: Cli, fault: str, says: str) -> None:
+    done = cli("lab", "fault", fault, "--lab", NAME, code=1)
+    assert says in done.stderr
+    assert "tunnels with a key: vti1, vti2" in done.stderr
 
 
 def test_one_command(cli: Cli) -> None:

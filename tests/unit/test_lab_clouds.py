@@ -13,7 +13,9 @@ from bongsu.lab.nat import ruleset
 from bongsu.lab.state import LabPaths
 from bongsu.lab.topology import TopologyError, build_topology
 from bongsu.lab.vpn_fault import is_headend, is_tunnel
+from bongsu.lab.wrong_key import with_wrong_keys
 from bongsu.model.network import Network
+from bongsu.render.bundle import make_bundle
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hybrid-vpn.yaml"
 
@@ -159,6 +161,9 @@ def test_a_cloud_without_a_connection_is_not_built(network: Network) -> None:
         ("node-kill:seoul", ""),
         ("daemon-kill:cpe/ike", ""),
         ("daemon-kill:seoul/bgpd", ""),
+        ("wrong-key:vti2", ""),
+        ("wrong-key:vti9", "there is no tunnel of a VPN"),
+        ("wrong-key:cpe", "there is no tunnel of a VPN"),
         ("node-kill:seoul/vti9", "there is no node"),
         ("node-kill:cpe/vti1", "there is no node"),
         ("silent-loss:vti9", "there is no node, AS or tunnel"),
@@ -181,3 +186,12 @@ def test_which_faults_are_a_tunnels(network: Network) -> None:
     assert not is_tunnel(lab, "seoul")
     assert is_headend(lab, "seoul/vti2")
     assert not any(is_headend(lab, where) for where in ("seoul", "cpe/vti1", "seoul/vti9", "vti1"))
+
+
+def test_a_wrong_key_is_of_one_tunnel_and_by_reference(network: Network) -> None:
+    plan = Lab.of("t", network).plans["cpe"]
+    assert with_wrong_keys(plan, []) == plan
+    wrong = {tunnel.name: tunnel.psk for tunnel in with_wrong_keys(plan, ["vti2"]).vpns}
+    right = {tunnel.name: tunnel.psk for tunnel in plan.vpns}
+    assert wrong == right | {"vti2": "file:/run/bongsu/wrong-key/vti2.psk"}
+    assert make_bundle(with_wrong_keys(plan, ["vti2"])).plan != plan

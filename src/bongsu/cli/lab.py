@@ -7,7 +7,7 @@ small network to check.
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.table import Table
@@ -22,12 +22,13 @@ from bongsu.cli.output import (
     line,
     out,
     print_json,
+    sentence,
     working,
 )
 from bongsu.cli.source import FileArgument, load_sound
 from bongsu.intent import IntentError, load_text
 from bongsu.lab.lab import Lab, the_lab
-from bongsu.lab.state import LabPaths, lab_names, read_record
+from bongsu.lab.state import LabPaths, LabRecord, lab_names, read_record
 from bongsu.lab.topology import TopologyError
 
 if TYPE_CHECKING:
@@ -86,29 +87,74 @@ def up(file: FileArgument, name: NameOption = None) -> None:
 def show_missing(missing: list[str]) -> None:
     """What has not settled, on standard error."""
     for text in missing:
-        err.print(f"[yellow]not settled[/]: {text}", soft_wrap=True)
+        sentence(f"not settled: {text}", to=err, styles={"^not settled": "yellow"})
 
 
 @app.command()
 def down(
-    name: LabOption = None, everything: Annotated[bool, typer.Option("--all")] = False
+    file: Annotated[
+        Path | None, typer.Argument(help="Network file that the lab was raised from.")
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--lab", "--name", help="Name of the lab; not needed where it was raised."),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every lab of this machine, whoever raised it.")
+    ] = False,
 ) -> None:
-    """Take a lab down: processes, namespaces, links, files."""
+    """Take a lab down: processes, namespaces, links, files.
+
+    Without a name, the one that was raised from a file here or in a directory below.
+    """
     from bongsu.lab.lifecycle import remove_lab, sweep
 
     need_root()
     removed = sweep()
-    present = lab_names()
     if name is not None:
         names = [] if name in removed else [name]
-    elif everything or len(present) <= 1:
-        names = present
+    elif everything:
+        names = lab_names()
     else:
-        fail("more than one lab is there: " + ", ".join(present), "say which: --lab NAME")
+        names = _meant(file, removed)
     for one in names:
         remove_lab(one)
         removed.append(one)
     line("removed " + ", ".join(removed) if removed else "no lab is there")
+
+
+def _meant(file: Path | None, removed: list[str]) -> list[str]:
+    """The lab that `down` takes without a name; none if leftovers were all that was meant.
+
+    Only what was raised from this file, or from one at or below the working directory, and left up:
+    another lab on the machine is somebody's work.
+    """
+    there = {name: record for name in lab_names() if (record := read_record(name)) is not None}
+    where = Path.cwd() if file is None else file.absolute()
+    found = [name for name, record in there.items() if record.keep and _is_of(record, where)]
+    if len(found) > 1:
+        fail(
+            f"more than one lab was raised from {where}: " + ", ".join(found),
+            "say which: bongsu lab down --lab NAME",
+        )
+    if there and not found and not (removed and file is None):
+        labs = ", ".join(f"{name} (from {record.source or '?'})" for name, record in there.items())
+        only = next(iter(there)) if len(there) == 1 else "NAME"
+        fail(
+            f"no lab was raised from {where}; there {'is' if len(there) == 1 else 'are'} {labs}",
+            f"if that is meant: bongsu lab down --lab {only}",
+        )
+    return found
+
+
+def _is_of(record: LabRecord, where: Path) -> bool:
+    """Whether a lab was raised from a file, or from one at or below a directory."""
+    source = Path(record.source)
+    if not source.is_absolute():
+        return False
+    source, where = source.resolve(), where.resolve()
+    # Everything is below the root, so that nobody says anything by standing there.
+    return source == where or (where in source.parents and len(where.parents) > 0)
 
 
 @app.command()
@@ -149,20 +195,21 @@ def status(as_json: JsonOption = False) -> None:
 
 def _show_labs(rows: list[dict[str, Any]]) -> None:
     """A row for each lab; below, whole, what would not fit into a column."""
-    table = Table("Lab", "State", "Raised in", "Faults", "Not settled", "From")
+    table = Table("Lab", "State", "Raised in", "Faults", "Not settled")
     for row in rows:
         raised = f"{row['raised_s']} s" if row["raised_s"] else ""
         counts = [str(len(row[key])) if row[key] else "" for key in ("faults", "not_settled")]
-        cells = [row["lab"], row["phase"], raised, *counts, row["source"]]
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+        table.add_row(*map(Text, (row["lab"], row["phase"], raised, *counts)))
     out.print(table)
     for row in rows:
         name = row["lab"]
+        if row["source"]:
+            sentence(f"{name}: raised from {row['source']}")
         if row["phase"] == "foreign":
-            line(f"{name}: raised by another version: bongsu lab down --lab {name}")
+            sentence(f"{name}: raised by another version: bongsu lab down --lab {name}")
         for key, words in (("faults", "fault in effect"), ("not_settled", "not settled")):
             for text in row[key]:
-                line(f"{name}: {words}: {text}")
+                sentence(f"{name}: {words}: {text}")
 
 
 @app.command()
@@ -171,7 +218,7 @@ def fault(
         str,
         typer.Argument(
             help="link-down:NODE[/IF], silent-loss:NODE[/IF], silent-loss:TUNNEL, "
-            "daemon-kill:NODE/DAEMON, node-kill:NODE or node-kill:CLOUD/TUNNEL"
+            "daemon-kill:NODE/DAEMON, node-kill:NODE, node-kill:CLOUD/TUNNEL or wrong-key:TUNNEL"
         ),
     ],
     mend: Annotated[bool, typer.Option("--heal", help="Take the fault back.")] = False,
@@ -183,7 +230,8 @@ def fault(
 
     lab = open_lab(name)
     if mend:
-        heal(lab, what)
+        if not heal(lab, what):
+            _not_in_effect(lab.name, what)
         with working("waiting for the network to settle"):
             missing = settle(lab, SETTLE_WAIT_S)
         line(f"healed {what}")
@@ -195,6 +243,15 @@ def fault(
         return
     which = f"--lab {name} " if name is not None else ""
     line(f"{what} is in effect; take it back with: bongsu lab fault {which}--heal {what}")
+
+
+def _not_in_effect(lab: str, what: str) -> NoReturn:
+    if what.startswith("daemon-kill:"):
+        fail(f"{what} is not in effect: a killed daemon is started again by its node's agent")
+    record = read_record(lab)
+    faults = list(record.faults) if record is not None else []
+    hint = "in effect: " + ", ".join(faults) if faults else f"no fault is in effect in lab {lab}"
+    fail(f"{what} is not in effect, so there is nothing to take back", hint)
 
 
 @app.command(name="test")

@@ -19,9 +19,9 @@ PATTERNS = {
     r"^[a-z][a-z0-9-]{0,30}/[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$": (
         "a node and one of its interfaces such as router-a/eth0"
     ),
-    r"^(link-down|silent-loss|node-kill|daemon-kill):[a-z][a-z0-9-]*(/[\w.-]+)?$": (
+    r"^(link-down|silent-loss|node-kill|daemon-kill|wrong-key):[a-z][a-z0-9-]*(/[\w.-]+)?$": (
         "a fault such as link-down:NODE/INTERFACE, silent-loss:NODE, silent-loss:TUNNEL, "
-        "daemon-kill:NODE/DAEMON or node-kill:NODE"
+        "daemon-kill:NODE/DAEMON, node-kill:NODE or wrong-key:TUNNEL"
     ),
     r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/[^\0\n]+)$": (
         "a reference to a secret, env:NAME or file:/path"

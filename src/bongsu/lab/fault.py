@@ -8,15 +8,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bongsu.lab import vpn_fault
+from bongsu.lab import vpn_fault, wrong_key
 from bongsu.lab.blueprint import Cable
 from bongsu.lab.lab import Lab
-from bongsu.lab.lifecycle import link_spec, start_one_node
+from bongsu.lab.lifecycle import link_spec, stand_in, start_one_node
 from bongsu.lab.link.links import Links
 from bongsu.lab.member import end_inhabitants, inhabitants
 from bongsu.lab.state import LabError, read_record, update_record
 from bongsu.lab.wiring import configure_ports, make_namespace, plug_into_segment
 from bongsu.model.base import Address
+from bongsu.plan.node import NodePlan
 from bongsu.system import netns
 from bongsu.system.run import kill_exact, run
 
@@ -49,12 +50,14 @@ def bring_in(lab: Lab, fault: str) -> FaultHandle:
             at_ns = vpn_fault.kill_headend(lab, where)
         case "node-kill":
             at_ns = _kill_node(lab, where)
+        case wrong_key.KIND:
+            at_ns = wrong_key.give(lab, where, _plan_now(lab, wrong_key.site_of(lab, where)))
         case _:
             raise LabError(
                 f"no fault {fault}",
                 hint="link-down:NODE[/INTERFACE], silent-loss:NODE[/INTERFACE], silent-loss:TUNNEL, "
-                "daemon-kill:NODE/DAEMON, node-kill:NODE, node-kill:CLOUD/TUNNEL; "
-                "two ASes make a link too: AS/AS",
+                "daemon-kill:NODE/DAEMON, node-kill:NODE, node-kill:CLOUD/TUNNEL, "
+                "wrong-key:TUNNEL; two ASes make a link too: AS/AS",
             )
     # A killed daemon is mended by its agent, not by us.
     if kind != "daemon-kill" and (record := read_record(lab.name)) is not None:
@@ -62,8 +65,11 @@ def bring_in(lab: Lab, fault: str) -> FaultHandle:
     return FaultHandle(fault, at_ns)
 
 
-def heal(lab: Lab, fault: str) -> None:
-    """Take a fault back. Healing one that is not in effect does nothing."""
+def heal(lab: Lab, fault: str) -> bool:
+    """Take a fault back. False, and nothing is done, if it is not in effect."""
+    record = read_record(lab.name)
+    if record is None or fault not in record.faults:
+        return False
     kind, _, where = fault.partition(":")
     match kind:
         case "link-down":
@@ -78,14 +84,17 @@ def heal(lab: Lab, fault: str) -> None:
             vpn_fault.revive_headend(lab, where)
         case "node-kill":
             _revive_node(lab, where)
-        case "daemon-kill":
-            _cables(lab, where.partition("/")[0])  # only to refuse what is not there
+        case wrong_key.KIND:
+            site = wrong_key.site_of(lab, where)
+            wrong_key.take_back(lab, where, _plan_now(lab, site, healed=where))
         case _:
             raise LabError(f"no fault {fault}", hint="bongsu lab status shows the faults in effect")
+    # Read again: mending may have taken its time.
     record = read_record(lab.name)
-    if record is not None and fault in record.faults:
+    if record is not None:
         rest = {name: at for name, at in record.faults.items() if name != fault}
         update_record(lab.name, faults=rest)
+    return True
 
 
 def _cables(lab: Lab, where: str) -> list[Cable]:
@@ -167,7 +176,13 @@ def _revive_node(lab: Lab, node: str) -> None:
         if segment.node == node:
             plug_into_segment(segment, lab.paths)
     (lab.paths.node(node) / "run" / "bongsu" / "ready").unlink(missing_ok=True)
-    start_one_node(lab, node)
+    start_one_node(lab, node, _plan_now(lab, node))
+
+
+def _plan_now(lab: Lab, node: str, healed: str = "") -> NodePlan:
+    """What a node carries out, with the wrong keys that are in effect, but for that of `healed`."""
+    wrong = [name for name in wrong_key.in_effect(lab, node) if name != healed]
+    return wrong_key.with_wrong_keys(stand_in(lab.plans[node]), wrong)
 
 
 @dataclass(frozen=True)

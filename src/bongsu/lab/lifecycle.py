@@ -83,7 +83,9 @@ def raise_lab(
                 f"lab {name} is up already", hint=f"bongsu lab down --lab {name}, or another --name"
             )
         began = time.monotonic()
-        write_record(new_record(name, str(source), keep=keep))
+        # Absolute, for others look at it from elsewhere; standard input is nowhere.
+        origin = str(source) if str(source) == "-" else str(source.absolute())
+        write_record(new_record(name, origin, keep=keep))
         try:
             lab.paths.network.write_text(text)
             _build(lab, progress)
@@ -163,10 +165,13 @@ def settle(lab: Lab, wait_s: float) -> list[str]:
         time.sleep(POLL_S * 5)
 
 
-def start_one_node(lab: Lab, node: str) -> None:
-    """Start a node's namespaces and agent; its cables and certificates must be there."""
+def start_one_node(lab: Lab, node: str, plan: NodePlan | None = None) -> None:
+    """Start a node's namespaces and agent; its cables and certificates must be there.
+
+    `plan` is what it carries out, if not the lab's own for it.
+    """
     configure_ports(lab.topology, lab.paths, [node])
-    write_bundle(make_bundle(stand_in(lab.plans[node])), node, lab.paths)
+    write_bundle(make_bundle(plan or stand_in(lab.plans[node])), node, lab.paths)
     start_node(node, lab.paths, {**lab.secrets, **keys_of(node, lab.paths)})
 
 

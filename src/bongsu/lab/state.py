@@ -39,7 +39,7 @@ class LabRecord:
 
     name: str
     source: str
-    """The network file it was raised from."""
+    """The network file it was raised from, its absolute path; `-` for standard input."""
     phase: str
     """`raising`, `up` or `removing`; `foreign` if another version of bongsu wrote the record."""
     keep: bool

@@ -71,6 +71,8 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
         return
     elif kind == "node-kill":
         parts.want(path, where, [*parts.nodes, *parts.clouds], "node")
+    elif kind == "wrong-key":
+        parts.want(path, where, parts.vpn_tunnels, "tunnel of a VPN")
     elif kind in ("link-down", "silent-loss"):
         lines = [*parts.tunnels, *parts.vpn_tunnels] if kind == "silent-loss" else []
         if where in lines:
