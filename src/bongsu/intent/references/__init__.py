@@ -6,6 +6,7 @@ errors of shape; a part whose shape is wrong is passed over here. Cost is linear
 
 from bongsu.intent.document import Document
 from bongsu.intent.problem import Problem
+from bongsu.intent.references.accelerators import accelerator_problems
 from bongsu.intent.references.lab import lab_problems
 from bongsu.intent.references.nodes import node_problems
 from bongsu.intent.references.parts import Parts
@@ -23,6 +24,7 @@ def reference_problems(document: Document) -> list[Problem]:
         route_problems,
         tunnel_problems,
         vpn_problems,
+        accelerator_problems,
         lab_problems,
         test_problems,
     ):

@@ -28,6 +28,7 @@ class Parts:
         self.tunnels = mapping(root.get("tunnels"))
         self.clouds = mapping(root.get("clouds"))
         self.vpns = mapping(root.get("vpns"))
+        self.accelerators = mapping(root.get("accelerators"))
         self.lab = mapping(root.get("lab"))
         self.has_lab = isinstance(root.get("lab"), dict)
         self.no_lab = root.get("lab") is None and isinstance(document.root, dict)
