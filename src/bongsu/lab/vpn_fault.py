@@ -79,14 +79,15 @@ def _silences(lab: Lab, name: str) -> list[_Loss]:
     found = []
     for tunnel in _tunnels(lab):
         if tunnel.name == name:
-            rules = _pair(tunnel.public, tunnel.remote) + _pair(tunnel.remote, tunnel.public)
+            far, near = tunnel.headend, tunnel.customer
+            rules = _pair(near, far) + _pair(far, near)
             found.append(_Loss(_as_of(lab, tunnel.cloud), f"t_{_word(name)}", rules))
     return found
 
 
 def _deaths(lab: Lab, where: str) -> list[_Loss]:
     cloud, _, name = where.partition("/")
-    headends = {t.remote for t in _tunnels(lab) if t.name == name and t.cloud == cloud}
+    headends = {t.headend for t in _tunnels(lab) if t.name == name and t.cloud == cloud}
     rules = "".join(
         f"{_family(one)} {side} {one} counter drop\n"
         for one in sorted(headends, key=str)

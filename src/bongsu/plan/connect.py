@@ -13,10 +13,11 @@ from bongsu.model.network import Network
 from bongsu.model.node import Node, NodeInterface, Platform, Role, RoutingDaemon
 from bongsu.model.proposal import ENCRYPTION, Suite, suite
 from bongsu.model.vpn import Binding, Cloud, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
+from bongsu.plan.accelerate import INTERNET_MTU, accelerated, accelerated_address
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
 from bongsu.plan.specifics import more_specifics
-from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
+from bongsu.plan.vpn import AcceleratedPlan, CloudPeer, VpnTunnelPlan
 
 FIRST_MARK = 100
 """Marks that the file does not give; GRE's policies use none."""
@@ -24,9 +25,6 @@ PREFERENCE, STEP = 200, 10
 """Local preference of the first tunnel, and how much less each further one has."""
 UDP_HEADER, ESP_HEADER = 8, 8
 STAND_IN_UPLINK = "wan"
-INTERNET_MTU = 1500
-"""What the way between two sites carries, whatever the machine's own link does: a jumbo frame of a
-cloud's network is none on the Internet."""
 
 
 def vpn_tunnels(network: Network, node_name: str, vpns: dict[str, Vpn]) -> list[VpnTunnelPlan]:
@@ -126,6 +124,11 @@ def inside_mtu(link: int, outer: Address, proposals: Iterable[str], *, udp: bool
     return min(_payload(room, suite(text)) for text in proposals)
 
 
+def way_mtu(interface: NodeInterface, between: AcceleratedPlan | None) -> int:
+    """The largest outer packet that goes whole from an uplink to a headend."""
+    return min(interface.mtu, INTERNET_MTU if between is None else between.mtu)
+
+
 def stand_in_plan(network: Network, cloud_name: str) -> NodePlan:
     """The plan of a Linux node that plays a cloud in the lab: the far end of all its tunnels.
 
@@ -215,14 +218,18 @@ def _tunnel(
     profile = PROFILES[cloud.profile]
     underlay = uplink_of(node, vpn)
     interface = node.interfaces[underlay]
-    local = outside(interface, tunnel.headend.version) or interface.addresses[0].ip
+    between = accelerated(network, tunnel)
+    remote = tunnel.headend if between is None else accelerated_address(network, tunnel)
+    local = outside(interface, remote.version) or interface.addresses[0].ip
     public = interface.public if interface.public is not None and local.version == 4 else local
     ours, theirs = site_networks(network, vpn), list(cloud.networks)
     any_ = vpn.selectors == "any" or (vpn.selectors is None and vpn.binding is not Binding.POLICY)
     versions = sorted({p.version for p in ours + theirs}) or [4]
     everything = [EVERYTHING[version] for version in versions]
     esp = _esp_proposals(vpn, profile)
-    encapsulation = public != local if vpn.encapsulation is None else vpn.encapsulation
+    nat = public != local or between is not None
+    encapsulation = nat if vpn.encapsulation is None else vpn.encapsulation
+    customer = public if between is None else between.off_address
     return VpnTunnelPlan(
         name=key,
         vpn=name,
@@ -231,8 +238,9 @@ def _tunnel(
         underlay=underlay,
         local=local,
         public=public,
-        remote=tunnel.headend,
-        local_id=tunnel.id or str(public),
+        remote=remote,
+        accelerated=between,
+        local_id=tunnel.id or str(customer),
         remote_id=tunnel.peer_id or str(tunnel.headend),
         ike_version=vpn.ike.version,
         ike_proposals=vpn.ike.proposals or list(profile.ike_proposals),
@@ -256,7 +264,7 @@ def _tunnel(
         local_networks=ours,
         remote_networks=theirs,
         # A NAT that nobody has told us of is found on the way, and takes its UDP header then.
-        mtu=vpn.mtu or inside_mtu(min(interface.mtu, INTERNET_MTU), local, esp, udp=True),
+        mtu=vpn.mtu or inside_mtu(way_mtu(interface, between), local, esp, udp=True),
         rank=_rank(vpn, rank),
     )
 
@@ -312,9 +320,11 @@ def _mirror(tunnel: VpnTunnelPlan, vpn: Vpn, name: str, mark: int) -> VpnTunnelP
             "mark": mark,
             "cloud": vpn.site,
             "underlay": STAND_IN_UPLINK,
-            "local": tunnel.remote,
-            "public": tunnel.remote,
-            "remote": tunnel.public,
+            "local": tunnel.headend,
+            "public": tunnel.headend,
+            "remote": tunnel.customer,
+            # It is the site that has an accelerator; the cloud has a customer behind a NAT.
+            "accelerated": None,
             "local_id": tunnel.remote_id,
             "remote_id": tunnel.local_id,
             "dpd": None

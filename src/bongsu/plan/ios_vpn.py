@@ -149,7 +149,7 @@ def _way(plan: NodePlan, tunnel: VpnTunnelPlan) -> Iterator[Refusal]:
             "a VPN over an uplink in a VRF is not rendered for IOS",
             "take an uplink without `vrf`",
         )
-    if tunnel.encapsulation and not tunnel.nat and tunnel.ike_version == 1:
+    if tunnel.encapsulation and not tunnel.translated and tunnel.ike_version == 1:
         yield Refusal(
             (*path, "encapsulation"),
             "with IKEv1, IOS encapsulates in UDP only where it finds a NAT, and none is stated",

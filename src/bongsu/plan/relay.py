@@ -141,12 +141,21 @@ def relay_plan(network: Network, name: str, nodes: list[str]) -> RelayPlan | Non
     )
 
 
+def egress_addresses(network: Network, item: Accelerator) -> tuple[Address, Address]:
+    """The off address as the egress PoP has it, and as endpoints see it."""
+    first = next(iter(item.regions.values())).address
+    node = network.nodes[item.egress.node]
+    off = item.egress.off_address or _outside(node, first.version) or first
+    return off, item.egress.public or off
+
+
+def off_address(network: Network, item: Accelerator) -> Address:
+    """The one source that an accelerator's endpoints see."""
+    return egress_addresses(network, item)[1]
+
+
 def _accelerator(network: Network, name: str, item: Accelerator) -> AcceleratorPlan:
-    first = next(iter(item.regions.values()))
-    off = item.egress.off_address or _outside(
-        network.nodes[item.egress.node], first.address.version
-    )
-    off = off or first.address
+    off, seen = egress_addresses(network, item)
     return AcceleratorPlan(
         name=name,
         number=number("accelerator", name),
@@ -164,7 +173,7 @@ def _accelerator(network: Network, name: str, item: Accelerator) -> AcceleratorP
         egress=item.egress.node,
         egress_number=number("node", item.egress.node),
         off_address=off,
-        off_public=item.egress.public or off,
+        off_public=seen,
         listeners=[_listener(key, listener) for key, listener in item.listeners.items()],
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from bongsu.model.base import (
+    Address,
     AddressField,
     Asn,
     InterfaceField,
@@ -18,6 +19,19 @@ from bongsu.model.base import (
 )
 from bongsu.model.tunnel import Bfd
 from bongsu.model.vpn import Binding, Certificate, Dpd, Profile, TunnelProbe
+
+
+class AcceleratedPlan(Model):
+    """An accelerator in a tunnel's way. To both ends it is a NAT: each sees an address of its own."""
+
+    name: Name
+    region: Name
+    headend: AddressField
+    """Where the tunnel ends: the site itself speaks to the region's accelerated address."""
+    off_address: AddressField
+    """From which the headend is spoken to, by any port: its customer gateway."""
+    mtu: int
+    """The largest outer packet of the tunnel that crosses it whole, bytes."""
 
 
 class VpnTunnelPlan(Model):
@@ -35,7 +49,8 @@ class VpnTunnelPlan(Model):
     public: AddressField
     """As the far end sees it: another one behind a 1:1 NAT."""
     remote: AddressField
-    """The far end's outer address."""
+    """The far end's outer address, or the accelerator's in front of it."""
+    accelerated: AcceleratedPlan | None = None
     local_id: str
     remote_id: str
     ike_version: Literal[1, 2]
@@ -75,6 +90,21 @@ class VpnTunnelPlan(Model):
     def nat(self) -> bool:
         """Whether a 1:1 NAT stands in front of us."""
         return self.local != self.public
+
+    @property
+    def translated(self) -> bool:
+        """Whether the far end sees another address than the one this machine has."""
+        return self.local != self.customer
+
+    @property
+    def headend(self) -> Address:
+        """The far end's outer address, whatever stands in front of it."""
+        return self.remote if self.accelerated is None else self.accelerated.headend
+
+    @property
+    def customer(self) -> Address:
+        """Whom the far end sees: the customer gateway's address, as clouds call it."""
+        return self.public if self.accelerated is None else self.accelerated.off_address
 
 
 class CloudPeer(Model):

@@ -6,7 +6,7 @@ from bongsu.checks.connection import Connection, Pipe
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.checks.size import mss_text
-from bongsu.plan.connect import INTERNET_MTU, inside_mtu
+from bongsu.plan.connect import inside_mtu, way_mtu
 
 
 def check(scene: Scene) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             ((_room(connection, pipe), pipe) for pipe in connection.tunnels), key=_first
         )
         if mtu > room:
-            link = min(connection.node.interfaces[pipe.plan.underlay].mtu, INTERNET_MTU)
+            link = _link(connection, pipe)
             yield Finding(
                 "MTU001",
                 Severity.ERROR,
@@ -42,9 +42,12 @@ def check(scene: Scene) -> Iterator[Finding]:
 
 
 def _room(connection: Connection, pipe: Pipe) -> int:
-    link = min(connection.node.interfaces[pipe.plan.underlay].mtu, INTERNET_MTU)
-    udp = pipe.plan.encapsulation or pipe.plan.nat
-    return inside_mtu(link, pipe.plan.local, pipe.plan.esp_proposals, udp=udp)
+    udp = pipe.plan.encapsulation or pipe.plan.translated
+    return inside_mtu(_link(connection, pipe), pipe.plan.local, pipe.plan.esp_proposals, udp=udp)
+
+
+def _link(connection: Connection, pipe: Pipe) -> int:
+    return way_mtu(connection.node.interfaces[pipe.plan.underlay], pipe.plan.accelerated)
 
 
 def _first(pair: tuple[int, Pipe]) -> int:

@@ -57,19 +57,7 @@ def _tunnel(parts: Parts, path: Path, tunnel: dict[str, Any], vpn: dict[str, Any
         hint = "add `psk: env:NAME`, or a `certificate` to the connection"
         parts.say(path, "nothing to authenticate with", hint, key=True)
     parts.lab_secret((*path, "psk"), tunnel.get("psk"))
-    _accelerated(parts, path, tunnel)
     _inside(parts, path, tunnel, vpn)
-
-
-def _accelerated(parts: Parts, path: Path, tunnel: dict[str, Any]) -> None:
-    name = tunnel.get("accelerator")
-    if "accelerator" in tunnel:
-        parts.want((*path, "accelerator"), name, parts.accelerators, "accelerator")
-        regions = mapping(mapping(parts.accelerators.get(str(name))).get("regions"))
-        if "region" in tunnel and regions:
-            parts.want((*path, "region"), tunnel["region"], regions, f"region of {name}")
-    elif "region" in tunnel:
-        parts.say((*path, "region"), "a region of which accelerator?", "add `accelerator: NAME`")
 
 
 def _inside(parts: Parts, path: Path, tunnel: dict[str, Any], vpn: dict[str, Any]) -> None:

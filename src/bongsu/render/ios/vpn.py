@@ -44,7 +44,7 @@ def isakmp_policies(plan: NodePlan, last: int, step: int) -> Iterator[Section]:
             f" group {_group(chosen)}",
             f" lifetime {number(lifetime)}",
         ]
-    if any(vpn.nat for vpn in plan.vpns if vpn.ike_version == 1):
+    if any(vpn.translated for vpn in plan.vpns if vpn.ike_version == 1):
         yield [f"crypto isakmp nat keepalive {number(NAT_KEEPALIVE_S)}"]
 
 
@@ -138,7 +138,7 @@ def _ike2(names: Names, vpn: VpnTunnelPlan) -> Iterator[Section]:
         f" keyring local {label}",
         f" lifetime {number(vpn.ike_lifetime_s)}",
         *_dpd("dpd", vpn),
-        *([f" nat keepalive {number(NAT_KEEPALIVE_S)}"] if vpn.nat else []),
+        *([f" nat keepalive {number(NAT_KEEPALIVE_S)}"] if vpn.translated else []),
         *([" nat force-encap"] if vpn.encapsulation else []),
     ]
 
