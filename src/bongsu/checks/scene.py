@@ -6,6 +6,7 @@ An index is made when first asked for, in one pass; no check may compare all pai
 from collections.abc import Mapping
 from functools import cached_property
 
+from bongsu.checks.accelerator import Ear, Ride, ears, rides
 from bongsu.checks.connection import Connection, Pipe, connections
 from bongsu.checks.delay import Delays
 from bongsu.checks.line import Line
@@ -68,6 +69,16 @@ class Scene:
     def pipes(self) -> list[tuple[Connection, Pipe]]:
         """The tunnels of all VPN connections, in the file's order."""
         return [(each, pipe) for each in self.connections for pipe in each.tunnels]
+
+    @cached_property
+    def ears(self) -> list[Ear]:
+        """The listeners of all accelerators, in the file's order."""
+        return list(ears(self.network))
+
+    @cached_property
+    def rides(self) -> list[Ride]:
+        """The IPsec tunnels that go through accelerators, in the file's order."""
+        return list(rides(self.network, self.pipes))
 
     @cached_property
     def owned(self) -> PrefixTable[Prefix]:
