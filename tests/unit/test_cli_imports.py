@@ -9,8 +9,10 @@ import yaml
 from click.testing import Result
 from typer.testing import CliRunner
 
+from bongsu.cli import imports
 from bongsu.cli.main import app
 from bongsu.intent import load_text
+from bongsu.plan.connect import site_networks
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "hybrid-vpn.yaml"
 HERE = EXAMPLE.parent / "downloads"
@@ -64,6 +66,93 @@ def test_another_key_is_never_written_over(tmp_path: Path) -> None:
     assert there.read_text() == "the key of another day\n"
     assert not done.stdout.startswith("version")
     assert all(key not in done.output for key in KEYS)
+
+
+def test_what_was_written_before_an_error_is_removed_again(tmp_path: Path) -> None:
+    """The second key's file holds another: the first one's is gone, and what stood there stands."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    there = keys / "hub-vti2.psk"
+    there.write_text("the key of another day\n")
+    done = imported(tmp_path)
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert [path.name for path in keys.iterdir()] == [there.name]
+    assert there.read_text() == "the key of another day\n"
+
+
+def test_nothing_stays_of_an_import_that_could_not_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: str) -> None:
+        assert len(list((tmp_path / "deep" / "keys").iterdir())) == 2
+        raise BrokenPipeError
+
+    monkeypatch.setattr(imports, "text", broken)
+    file = str(HERE / "oci-helper.txt")
+    done = run("import", file, "--secrets", str(tmp_path / "deep" / "keys"), *OPTIONS)
+    assert isinstance(done.exception, BrokenPipeError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_with_errors_gets_no_keys(tmp_path: Path) -> None:
+    """No gateway is an error of the network: it is shown, the option is named, nothing is written."""
+    file = str(HERE / "aws-generic.txt")
+    networks = ("--cloud-network", "172.16.0.0/16", "--site-network", "10.20.0.0/16")
+    done = run("import", file, "--secrets", str(tmp_path / "keys"), *networks)
+    assert done.exit_code == 1
+    assert "error RTE006" in done.stderr
+    assert "no key was written" in done.stderr
+    for option in ("--gateway 192.0.2.1", "--address 10.0.0.5/24", "--lan eth1=10.0.0.1/24"):
+        assert f"add {option}" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+    whole = ("--gateway", "198.51.100.1", "--address", "198.51.100.20/24")
+    done = run("import", file, "--secrets", str(tmp_path / "keys"), *networks, *whole)
+    assert done.exit_code == 0, done.output
+    assert len(list((tmp_path / "keys").iterdir())) == 2
+
+
+def test_a_lan_of_its_own(tmp_path: Path) -> None:
+    file = str(HERE / "aws-generic.txt")
+    options = ("--cloud-network", "172.16.0.0/16", "--gateway", "198.51.100.1",
+               "--address", "198.51.100.20/24", "--lan", "lan0=10.20.0.1/16")  # fmt: skip
+    done = run("import", file, "--secrets", str(tmp_path / "keys"), *options)
+    assert done.exit_code == 0, done.output
+    assert "VPN022" not in done.stderr
+    assert "hint:" not in done.stderr
+    network = load_text(done.stdout, "stdout").network
+    assert network.nodes["cpe"].interfaces["lan0"].role == "lan"
+    (vpn,) = network.vpns.values()
+    assert [str(prefix) for prefix in site_networks(network, vpn)] == ["10.20.0.0/16"]
+    done = run("import", file, *options[:-1], "eth0=10.20.0.1/16")
+    assert done.exit_code == 1
+    assert "--lan eth0: that is the uplink" in done.stderr
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that the options would have said, again where an answer makes no sense; Enter passes over."""
+    monkeypatch.setattr(imports.import_questions, "somebody_answers", lambda: True)
+    said = ["", "ten", "172.16.0.0/16, 172.17.0.0/16",  # what is behind the cloud
+            "10.20.0.5/24", "198.51.100.7", "10.20.0.1",  # the uplink: own, seen, gateway
+            "x=", "lan0=10.40.0.1/16", "10.30.0.1/30"]  # fmt: skip
+    file = str(HERE.parents[1] / "tests" / "unit" / "imports" / "oci-template.txt")
+    words = ["import", file, "--secrets", str(tmp_path / "keys")]
+    done = CliRunner().invoke(app, words, input="\n".join(said) + "\n")
+    assert done.exit_code == 0, done.output
+    network = load_text(done.stdout, "stdout").network
+    (vpn,) = network.vpns.values()
+    assert [str(p) for p in network.clouds["oci"].networks] == ["172.16.0.0/16", "172.17.0.0/16"]
+    assert [str(tunnel.inside) for tunnel in vpn.tunnels.values()] == ["10.30.0.1/30"]
+    interfaces = network.nodes["cpe"].interfaces
+    assert [str(address) for address in interfaces["eth0"].addresses] == ["10.20.0.5/24"]
+    assert str(interfaces["eth0"].public) == "198.51.100.7"
+    assert str(interfaces["eth0"].gateway) == "10.20.0.1"
+    assert [str(address) for address in interfaces["lan0"].addresses] == ["10.40.0.1/16"]
+    assert done.stderr.count("that cannot be read") == 3
+
+    done = CliRunner().invoke(app, words, input="172.16.0.0/16\n")
+    assert done.exit_code == 1
+    assert "left without an answer" in done.stderr
+    assert done.stdout == ""
 
 
 def test_into_a_file_that_has_the_node(tmp_path: Path) -> None:

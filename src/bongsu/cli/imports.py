@@ -1,11 +1,12 @@
 """`bongsu import`: what a cloud lets one download -> YAML on standard output, keys into files.
 
-A key is written to a file that only its owner can read, and never shown. Nothing is written before the
-whole was read, put together and found to be a network.
+A key is written to a file that only its owner can read, and never shown; and none is before the whole
+was read, put together, and found to be a network without an error.
 """
 
-import os
-from ipaddress import ip_address, ip_interface, ip_network
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,12 +14,16 @@ import typer
 import yaml
 
 from bongsu.checks import run_checks
+from bongsu.cli import import_questions
+from bongsu.cli.import_questions import ask_all, tell_rest
+from bongsu.cli.key_files import keys_written
 from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, err, fail, sentence, text
 from bongsu.cli.source import Source, UnreadableError, read, show_findings, show_problems
 from bongsu.intent import IntentError, load_text
-from bongsu.intent.imports import FORMATS, Secret
+from bongsu.intent.imports import FORMATS
 from bongsu.intent.imports import read as read_download
-from bongsu.intent.imports.network import Parts, Wishes, network_parts
+from bongsu.intent.imports.network import network_parts
+from bongsu.intent.imports.wishes import Wishes
 from bongsu.model.base import Address
 from bongsu.plan.compile import compile_network
 
@@ -59,6 +64,13 @@ def import_(
     gateway: Annotated[
         str | None, typer.Option(help="The provider's router on the uplink.")
     ] = None,
+    lan: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[INTERFACE=]ADDRESS",
+            help="The gateway's address in the LAN behind it, with its length; on eth1 unless named.",
+        ),
+    ] = None,
     inside: Annotated[
         list[str] | None, typer.Option(help="Our inside address, one a tunnel, if not in the file.")
     ] = None,
@@ -86,27 +98,39 @@ def import_(
         existing = None if into is None else _existing(into, site)
     except UnreadableError as error:
         fail(str(error), code=EXIT_USAGE)
+    lans = _each("--lan", [lan] if lan else None, import_questions.lan, "eth1=10.0.0.1/24")
+    lan_name, lan_address = lans[0] if lans else ("", None)
     own = [address] if address else None
     wishes = Wishes(
         site=site,
         name=name,
         cloud=cloud,
-        cloud_networks=tuple(_each("--cloud-network", cloud_network, ip_network)),
-        site_networks=tuple(_each("--site-network", site_network, ip_network)),
-        address=next(iter(_each("--address", own, ip_interface, "10.0.0.5/24")), None),
+        cloud_networks=tuple(_each("--cloud-network", cloud_network, import_questions.network)),
+        site_networks=tuple(_each("--site-network", site_network, import_questions.network)),
+        address=next(
+            iter(_each("--address", own, import_questions.interface, "10.0.0.5/24")), None
+        ),
         interface=interface,
         public=_address("--public", public),
         gateway=_address("--gateway", gateway),
+        lan=lan_address,
+        lan_interface=lan_name or ("eth0" if interface == "eth1" else "eth1"),
         asn=asn,
-        inside=tuple(_each("--inside", inside, ip_interface, "169.254.10.2/30")),
+        inside=tuple(_each("--inside", inside, import_questions.interface, "169.254.10.2/30")),
         secrets=str(secrets.absolute()),
         strongest=strongest,
     )
+    asked = import_questions.somebody_answers() and Path("-") not in files
     try:
-        parts = network_parts(read_download(texts, kind), wishes, existing)
+        download = read_download(texts, kind)
+        if asked:
+            wishes = ask_all(download, wishes, existing)
+        parts = network_parts(download, wishes, existing)
     except IntentError as error:
         show_problems(error, files[0], to=err)
         raise typer.Exit(EXIT_FINDINGS) from None
+    except EOFError:
+        fail("the questions were left without an answer, so nothing was written")
     whole = parts.document if existing is None else {**existing, **parts.document}
     if "lab" in whole:
         # What a lab needs of a new cloud, its host and its place in the Internet, no download says.
@@ -115,13 +139,19 @@ def import_(
             f"{into} has a lab: a new cloud is plugged in there by hand (lab.clouds)"
         )
     source = _judged(whole, "(imported)" if into is None else str(into))
-    _write_secrets(parts)
-    text(_yaml(parts.document))
+    with keys_written({} if source.errors else parts.secrets):
+        text(_yaml(parts.document))
+        sys.stdout.flush()
     for note in parts.notes:
         sentence(f"note: {note}", to=err)
     show_findings(source, source.findings, to=err)
+    if not asked:
+        tell_rest(download, wishes, existing)
     if source.errors:
-        raise typer.Exit(EXIT_FINDINGS)
+        fail(
+            "the network has errors, so no key was written",
+            "import again with what it lacks; what is printed shows what was read",
+        )
 
 
 def _existing(path: Path, site: str) -> dict[str, Any]:
@@ -157,30 +187,6 @@ def _yaml(document: dict[str, Any]) -> str:
     )
 
 
-def _write_secrets(parts: Parts) -> None:
-    for path, secret in parts.secrets.items():
-        target = Path(path)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if target.exists() and target.read_text("utf-8").strip() == secret.value:
-            target.chmod(0o600)
-            continue
-        _write(target, secret)
-        sentence(f"{path}: a pre-shared key, for its owner only", to=err)
-
-
-def _write(target: Path, secret: Secret) -> None:
-    # Never with a mode that others could read, not even for a moment; never over what is there.
-    try:
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        fail(
-            f"{target} is there and holds another key, so it was left alone",
-            "take it away, or give the connection another --name",
-        )
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(secret.value + "\n")
-
-
 def _address(option: str, value: str | None) -> Address | None:
     try:
         return None if value is None else ip_address(value)
@@ -189,14 +195,15 @@ def _address(option: str, value: str | None) -> Address | None:
 
 
 def _each(
-    option: str, values: list[str] | None, parse: Any, example: str = "10.0.0.0/16"
+    option: str,
+    values: list[str] | None,
+    read_one: Callable[[str], Any],
+    example: str = "10.0.0.0/16",
 ) -> list[Any]:
     found = []
     for value in values or []:
         try:
-            if "/" not in value:
-                raise ValueError
-            found.append(parse(value))
+            found.append(read_one(value))
         except ValueError:
             fail(f"{option} {value}: no address with its length", f"such as {example}", EXIT_USAGE)
     return found

@@ -10,42 +10,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bongsu.intent.imports.imported import Imported, Secret, Tunnel
+from bongsu.intent.imports.wishes import (
+    DEFAULT_NAMES,
+    Wishes,
+    missing,
+    own_address,
+    seen_address,
+)
 from bongsu.intent.problem import IntentError, Problem
-from bongsu.model.base import Address, Interface, Prefix
-from bongsu.model.vpn import Dpd, Profile, VpnBgp
+from bongsu.model.base import Interface
+from bongsu.model.vpn import Dpd, VpnBgp
 from bongsu.plan.cloud import PROFILES
 
 MAX_TUNNELS = 16
 """Of a connection (bongsu.model.vpn)."""
 _TUNNEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,12}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-DEFAULT_NAMES = {Profile.AWS: "aws", Profile.OCI: "oci"}
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a person adds to the file."""
-
-    site: str = "cpe"
-    name: str | None = None
-    """Of the connection; without it, the cloud's own name for it, or the cloud's."""
-    cloud: str | None = None
-    cloud_networks: tuple[Prefix, ...] = ()
-    site_networks: tuple[Prefix, ...] = ()
-    address: Interface | None = None
-    """The gateway's own, with its length."""
-    public: Address | None = None
-    """What the Internet sees of it, behind a 1:1 NAT."""
-    interface: str = "eth0"
-    gateway: Address | None = None
-    """The provider's router on it."""
-    asn: int | None = None
-    inside: tuple[Interface, ...] = ()
-    """In the order of the tunnels, where the file has none."""
-    secrets: str = "/etc/bongsu/secrets"
-    """Directory of the files with keys, absolute."""
-    strongest: bool = False
-    """Propose what is strongest of what the cloud takes, in place of what its file says."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +53,9 @@ def network_parts(
     for what, value in (("--name", name), ("--cloud", cloud), ("--site", wishes.site)):
         if not _NAME.fullmatch(value):
             asked.for_(f"{what} is no name: lower case, digits and hyphens, 31 characters at most")
+    for item in missing(imported, wishes, existing):
+        if item.needed:
+            asked.for_(item.said, item.hint, item.tunnel)
     clouds = dict(_mapping(existing.get("clouds")))
     vpns = dict(_mapping(existing.get("vpns")))
     if name in vpns:
@@ -122,11 +105,6 @@ class _Asked:
 
 def _cloud(imported: Imported, wishes: Wishes, asked: _Asked) -> dict[str, Any]:
     networks = wishes.cloud_networks or tuple(imported.networks)
-    if not networks:
-        asked.for_(
-            "what is behind the cloud's gateway is not in the file",
-            "add --cloud-network 172.16.0.0/16, for each",
-        )
     asns = {tunnel.cloud_asn for tunnel in imported.tunnels} - {None}
     if len(asns) > 1:
         asked.for_("the tunnels have different ASNs of the cloud", "import them one by one")
@@ -143,10 +121,6 @@ def _vpn(
     found: dict[str, Any] = {"site": wishes.site, "cloud": cloud}
     if wishes.site_networks:
         found["networks"] = [str(prefix) for prefix in wishes.site_networks]
-    elif not existing:
-        asked.for_(
-            "what the site has is not in the file", "add --site-network 10.0.0.0/16, for each"
-        )
     if len(imported.tunnels) > MAX_TUNNELS:
         asked.for_(f"more than {MAX_TUNNELS} tunnels, which no cloud gives a connection")
     profile = PROFILES[imported.profile]
@@ -199,13 +173,7 @@ def _tunnel(
     else:
         found["headend"] = str(tunnel.headend)
     inside = tunnel.inside or (wishes.inside[place] if place < len(wishes.inside) else None)
-    if inside is None:
-        asked.for_(
-            f"tunnel {number} has no inside address",
-            "add --inside 10.10.10.1/30, one for each tunnel in their order",
-            tunnel,
-        )
-    else:
+    if inside is not None:
         found["inside"] = str(inside)
         if tunnel.peer is not None and tunnel.peer != _other(inside):
             found["peer"] = str(tunnel.peer)
@@ -236,17 +204,12 @@ def _routing(imported: Imported, wishes: Wishes, asked: _Asked) -> dict[str, Any
 
 def _site(imported: Imported, wishes: Wishes, asked: _Asked) -> dict[str, Any]:
     """The node, of which a cloud's file knows next to nothing."""
-    told = [t.public or t.local for t in imported.tunnels if t.public or t.local]
-    seen = wishes.public or next(iter(told), None)
-    own = next((t.local for t in imported.tunnels if t.local), None)
+    seen, own = seen_address(imported, wishes), own_address(imported, wishes)
     interface: dict[str, Any] = {"role": "uplink"}
     if wishes.address is not None:
         interface["addresses"] = [str(wishes.address)]
-        own = wishes.address.ip
     elif own is not None:
         interface["addresses"] = [f"{own}/{own.max_prefixlen}"]
-    else:
-        asked.for_("the gateway's own address is not in the file", "add --address 192.0.2.10/24")
     if seen is not None and own is not None and seen != own and seen.version == own.version == 4:
         interface["public"] = str(seen)
     if wishes.gateway is not None:
@@ -256,12 +219,17 @@ def _site(imported: Imported, wishes: Wishes, asked: _Asked) -> dict[str, Any]:
     if imported.libreswan:
         node["ipsec"] = "libreswan"
     node["interfaces"] = {wishes.interface: interface}
+    if wishes.lan is not None:
+        if wishes.lan_interface == wishes.interface:
+            asked.for_(
+                f"--lan {wishes.lan_interface}: that is the uplink",
+                "name the LAN's interface before its address, or the uplink with --interface",
+            )
+        node["interfaces"][wishes.lan_interface] = {"role": "lan", "addresses": [str(wishes.lan)]}
     asns = {tunnel.asn for tunnel in imported.tunnels} - {None}
     asn = wishes.asn or next(iter(asns), None)
     if asn is not None:
         node["bgp"] = {"asn": asn}
-    elif any(t.cloud_asn or t.hold_s for t in imported.tunnels):
-        asked.for_("our AS number is not in the file", "add --asn 65000")
     return node
 
 
