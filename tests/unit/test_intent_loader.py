@@ -107,7 +107,7 @@ def test_examples_are_valid_by_the_schema(path: Path) -> None:
     ],
 )
 def test_the_schema_refuses_what_the_loader_refuses(path: tuple[str, ...], value: Any) -> None:
-    values = read_document(EXAMPLES[0].read_text(), "x").root
+    values = read_document((ROOT / "examples" / "anycast.yaml").read_text(), "x").root
     inner = values
     for key in path[:-1]:
         inner = inner[key]

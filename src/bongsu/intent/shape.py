@@ -27,6 +27,10 @@ PATTERNS = {
         "a reference to a secret, env:NAME or file:/path"
     ),
     r"^(esp|(udp|tcp)/[1-9][0-9]{0,4})$": "esp, or a protocol and a port such as udp/500",
+    r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$": (
+        "a host name such as vpn.example.net"
+    ),
+    r"^[0-9]{1,5}-[0-9]{1,5}$": "a range of ports such as 6000-6100",
     r"^/[\w./@+-]+$": "the absolute path of a file such as /etc/bongsu/vpn.pem",
     r"^[A-Za-z0-9][A-Za-z0-9.:@_=, /-]{0,254}$": (
         "an IKE identity: an address, a name or a distinguished name"
@@ -89,7 +93,7 @@ def expected(schemas: Iterable[Schema]) -> str:
     if len(mappings) > 1:
         # Told apart by one key, as assertions are: that key is what to begin with.
         schemas = [schema for schema in schemas if schema not in mappings]
-        schemas.append({"type": "object", "properties": {"expect": {}}})
+        schemas.append({"type": "object", "properties": {tag(mappings): {}}})
     phrases = list(dict.fromkeys(_phrase(schema) for schema in schemas))
     if not phrases:
         return "something else"
@@ -98,14 +102,26 @@ def expected(schemas: Iterable[Schema]) -> str:
     return ", ".join(phrases[:-1]) + f", or {phrases[-1]}"
 
 
+def tag(schemas: Iterable[Schema]) -> str:
+    """The key that tells a union's mappings apart, as `expect` does of assertions; "" without one."""
+    return next((key for schema in schemas for key, _ in _constants(schema)), "")
+
+
+def _constants(schema: Schema) -> list[tuple[str, Any]]:
+    return [
+        (key, item["const"])
+        for key, item in schema.get("properties", {}).items()
+        if "const" in item
+    ]
+
+
 def _narrowed(schemas: list[Schema], value: Any) -> list[Schema]:
-    """Of a union told apart by `expect`, the alternative that the value names."""
+    """Of a union told apart by one key, the alternative that the value names."""
     if len(schemas) > 1 and isinstance(value, dict):
         tagged = [
             schema
             for schema in schemas
-            if "const" in schema.get("properties", {}).get("expect", {})
-            and schema["properties"]["expect"]["const"] == value.get("expect")
+            if any(value.get(key) == constant for key, constant in _constants(schema))
         ]
         return tagged or schemas
     return schemas

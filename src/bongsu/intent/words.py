@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from bongsu.intent.document import Document
 from bongsu.intent.problem import HIDDEN, Path, Problem, value_text
-from bongsu.intent.shape import expected, is_secret, known_keys, schemas_at
+from bongsu.intent.shape import expected, is_secret, known_keys, schemas_at, tag
 
 _MEASURE = re.compile(r"([-+]?[0-9]+(?:\.[0-9]+)?)\s*([A-Za-z/%]+)\Z")
 _UNITS = {"_ms": "milliseconds", "_s": "seconds", "_mbps": "megabits per second"}
@@ -70,7 +70,7 @@ def _path(loc: tuple[str | int, ...], value: Any) -> tuple[Path, Path | None]:
 def _leads_on(item: str | int, value: Any) -> bool:
     if isinstance(value, dict):
         # tests[0].reach.to: the kind of an assertion stands in a location as if it were a key.
-        return item in value and value.get("expect") != item
+        return item in value and item not in (value.get("expect"), value.get("mode"))
     return isinstance(value, list) and isinstance(item, int) and item < len(value)
 
 
@@ -135,21 +135,23 @@ def _bad_name(path: Path) -> tuple[str, str]:
 
 
 def _untold(path: Path, value: Any, document: Document) -> Problem:
+    schemas = schemas_at(path, None)
+    key = tag(schemas)
     kinds = [
-        str(schema["properties"]["expect"]["const"])
-        for schema in schemas_at(path, None)
-        if "expect" in schema.get("properties", {})
+        str(schema["properties"][key]["const"])
+        for schema in schemas
+        if key in schema.get("properties", {})
     ]
     known = ", ".join(kinds[:-1]) + f" or {kinds[-1]}"
-    if isinstance(value, dict) and "expect" in value:
-        at = (*path, "expect")
+    if isinstance(value, dict) and key in value:
+        at = (*path, key)
         line, column = document.position(at)
-        close = difflib.get_close_matches(str(value["expect"]), kinds, 1)
+        close = difflib.get_close_matches(str(value[key]), kinds, 1)
         hint = f"did you mean {close[0]}?" if close else None
         words = f"expected {known}"
-        return Problem(document.file, line, column, at, value_text(value["expect"]), words, hint)
+        return Problem(document.file, line, column, at, value_text(value[key]), words, hint)
     line, column = document.position(path)
-    return Problem(document.file, line, column, path, None, "`expect` is missing", f"it is {known}")
+    return Problem(document.file, line, column, path, None, f"`{key}` is missing", f"it is {known}")
 
 
 def _size(schemas: list[dict[str, Any]], value: Any) -> str:

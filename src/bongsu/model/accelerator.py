@@ -7,7 +7,7 @@ of a *listener*; it crosses between our PoPs by the best path and leaves the *eg
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from bongsu.model.base import AddressField, Model, Name, Port, Positive, SecretRef, Whole
 
@@ -66,19 +66,13 @@ class Egress(Model):
     """As endpoints see it, where a 1:1 NAT stands in front."""
 
 
-def _host(value: str) -> str:
-    labels = value.rstrip(".").split(".")
-    fine = all(
-        label and len(label) <= 63 and label[0] != "-" and label[-1] != "-"
-        and all(letter.isascii() and (letter.isalnum() or letter == "-") for letter in label)
-        for label in labels
-    )  # fmt: skip
-    if not fine or len(value) > 253 or len(labels) < 2 or labels[-1].isdigit():
-        raise ValueError("an address or a host name is meant here, such as vpn.example.net")
-    return value
-
-
-HostName = Annotated[str, AfterValidator(_host)]
+HostName = Annotated[
+    str,
+    Field(
+        max_length=253,
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$",
+    ),
+]
 """A fully qualified name (RFC 1123)."""
 
 
