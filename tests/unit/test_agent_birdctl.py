@@ -63,7 +63,7 @@ def test_protocols() -> None:
     found = {item.name: item for item in parse_protocols(lines(PROTOCOLS))}
     assert list(found) == ["device1", "b1", "s1", "up1", "x-y"]
     assert found["up1"].since == "2026-11-22 03:43:30.158"
-    assert found["up1"].info == "Active        Socket: Connection refused"
+    assert found["up1"].info == "Active Socket: Connection refused"
     assert not found["up1"].established
     assert (found["x-y"].established, found["x-y"].since) == (True, "1.234")
 

@@ -646,6 +646,8 @@ QUIET: list[tuple[str, str]] = [
     ("VPN007", AWS),
     ("VPN008", "vpns: {hub: {dpd: {action: clear}, start: respond}}"),
     ("VPN008", "vpns: {hub: {tunnels: {vti2: null}, dpd: {delay_s: 5, timeout_s: 15}}}"),
+    # what both are where the file says nothing
+    ("VPN008", "vpns: {hub: {tunnels: {vti2: null}, bgp: {keepalive_s: 10, hold_s: 30}}}"),
     ("VPN008", "vpns: {hub: {dpd: {delay_s: 17, timeout_s: 51}}}"),
     ("VPN011", GENERIC + "vpns: {hub: {tunnels: {vti2: null}}}"),
     ("VPN012", "vpns: {hub: {encapsulation: null}}"),

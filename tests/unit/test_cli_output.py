@@ -58,7 +58,11 @@ def test_render_leaves_alone_what_is_no_bundle(tmp_path: Path) -> None:
     ("words", "code", "says"),
     [
         (["check", "nowhere.yaml"], 2, "cannot read"),
-        (["explain", "XYZ999"], 2, "no check has the code"),
+        (["explain", "XYZ999"], 2, "no check has the code XYZ999\nhint: bongsu explain lists all"),
+        (["explain", "VPN08"], 2, "hint: did you mean VPN008 or "),
+        (["explain", "vpn0008"], 2, "hint: did you mean VPN008 or "),
+        (["explain", "BGB001"], 2, "hint: did you mean BGP001? bongsu explain lists"),
+        (["explain"], 0, "VPN008"),
         (["render", str(EXAMPLE), "--node", "nobody"], 2, "no node nobody"),
         (["check", str(EXAMPLE)], 0, "all is well"),
         (["explain", "SEC001"], 0, "SEC001"),

@@ -1,6 +1,7 @@
 """Commands on the file alone: check, render, plan, explain, schema. Nothing is touched but output."""
 
 import shutil
+from difflib import get_close_matches
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
@@ -26,6 +27,11 @@ from bongsu.cli.source import (
 from bongsu.intent import IntentError, model_schema
 from bongsu.intent.problem import Problem
 from bongsu.model.network import Network
+
+CLOSE = 3
+"""Codes that may have been meant: more are no help."""
+ALIKE = 0.7
+"""A wrong character or a missing one, not another check of the same number."""
 
 
 def check(
@@ -197,7 +203,11 @@ def explain(
     try:
         text = page_of(code)
     except KeyError:
-        fail(f"no check has the code {code}", "codes: " + ", ".join(codes()), EXIT_USAGE)
+        close = sorted(get_close_matches(code.upper(), codes(), CLOSE, ALIKE))
+        meant = f"did you mean {' or '.join(close)}? " if close else ""
+        fail(
+            f"no check has the code {code}", f"{meant}bongsu explain lists all of them", EXIT_USAGE
+        )
     if out.is_terminal:
         from rich.markdown import Markdown
 

@@ -53,7 +53,8 @@ def _alone(dpd: Dpd, connection: Connection, at: Path) -> Iterator[Finding]:
 def _with_bgp(dpd: Dpd, bgp: VpnBgp, connection: Connection) -> Iterator[Finding]:
     one = len(connection.tunnels) == 1
     # With another tunnel BGP may well be the faster: traffic moves, and IKE mends at its leisure.
-    if bgp.hold_s <= (dpd.timeout_s if one else dpd.delay_s):
+    # As long as each other, which they are by default, is nobody's mistake.
+    if bgp.hold_s < dpd.timeout_s if one else bgp.hold_s <= dpd.delay_s:
         after = f"after {dpd.timeout_s} s" if one else f"for {dpd.delay_s} s"
         yield Finding(
             "VPN008",

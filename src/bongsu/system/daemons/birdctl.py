@@ -202,7 +202,8 @@ def parse_protocols(lines: list[Line]) -> list[ProtocolState]:
     for line in lines:
         match = _PROTOCOL.fullmatch(line.text.rstrip()) if line.code == 1002 else None
         if match:
-            found.append(ProtocolState(match[1], match[2], match[4], match[5], match[6].strip()))
+            info = _squeezed(match[6])
+            found.append(ProtocolState(match[1], match[2], match[4], match[5], info))
     return found
 
 
@@ -226,7 +227,7 @@ def parse_neighbors(lines: list[Line], status: list[Line] | None = None) -> list
                 if key in ("received", "sent"):
                     counts[-1][key] = counts[-1].get(key, 0) + int(match[1])
                 else:
-                    found[-1][key] = match[1].strip()
+                    found[-1][key] = _squeezed(match[1])
     return [
         BgpNeighbor(
             name=one["name"],
@@ -242,6 +243,11 @@ def parse_neighbors(lines: list[Line], status: list[Line] | None = None) -> list
         for one, count in zip(found, counts, strict=True)
         if {"address", "asn", "state"} <= one.keys()
     ]
+
+
+def _squeezed(words: str) -> str:
+    """With one blank between two words, where BIRD makes columns of them."""
+    return " ".join(words.split())
 
 
 def _between(since: str, now: str) -> float | None:
