@@ -11,6 +11,7 @@ from bongsu.model.access import AccessRule
 from bongsu.plan.node import NodePlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render import template, text
+from bongsu.render.nftables.relay import relay_ports
 from bongsu.render.nftables.sets import named_sets
 from bongsu.render.nftables.vpn import ike_ports
 from bongsu.render.template import Admitted
@@ -39,6 +40,9 @@ VPN_COUNTERS = ("ike_foreign", "vpn_clear", "vpn_leak")
 """On nodes with VPN tunnels: IKE and ESP of strangers; what came from the far side, and what wanted to
 go there, without encryption."""
 
+RELAY_COUNTERS = ("relay_foreign",)
+"""On PoPs that carry accelerators: what strangers sent to the relay's ports."""
+
 PROTOCOLS = {"gre": "gre", "icmp": "{ icmp, ipv6-icmp }", "tcp": "tcp", "udp": "udp"}
 """Of access lists, as nftables names them; ICMP is that of either family."""
 
@@ -47,6 +51,7 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{PATH: text}`, for `nft -f`."""
     sets = named_sets(plan)
     counters = COUNTERS + (VPN_COUNTERS if plan.vpns else ())
+    counters += RELAY_COUNTERS if plan.relay is not None else ()
     values = {
         "header": [Admitted(line) for line in header],
         "plan": plan,
@@ -55,6 +60,7 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "has": {named.name for named in sets},
         "clamped": bool(plan.tunnels) or any("mss" in named.name for named in sets),
         "lists": [_access_list(t) for t in plan.tunnels if t.inbound is not None],
+        "relay_ports": relay_ports(plan),
         "ike_ports": Admitted(ike_ports(plan)) if plan.vpns else None,
         "families": [(4, Admitted("ip")), (6, Admitted("ip6"))],
     }

@@ -11,6 +11,7 @@ from bongsu.model.node import Role
 from bongsu.plan.node import NodePlan
 from bongsu.plan.reflection import keepalive_route, reflects
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.render.nftables.relay import relay_sets
 from bongsu.render.nftables.vpn import vpn_mss, vpn_sets
 from bongsu.render.nftables.words import (
     TCP_IP_HEADER,
@@ -40,6 +41,7 @@ def named_sets(plan: NodePlan) -> list[NamedSet]:
         found += _inner(plan, family)
         found += _control(plan, family)
         found.append(_mss(plan, family))
+        found += relay_sets(plan, family)
     found += vpn_sets(plan)
     named = [s for s in found if s.elements]
     guarded = any("pairs" in s.name for s in named)
