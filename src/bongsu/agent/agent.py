@@ -185,8 +185,10 @@ class Agent:
             if self._hung_up:
                 self._hung_up = False
                 await self._apply_again()
-            elif self._backend is not None and not self._applying.locked():
-                await self._look(self._backend)
+            elif not self._applying.locked():
+                await self._renew()
+                if self._backend is not None:
+                    await self._look(self._backend)
 
     async def _apply_again(self) -> None:
         self.events.add("agent", "", "SIGHUP: the bundle is read again")
@@ -196,6 +198,18 @@ class Agent:
             self.events.add("agent", "", f"goes on as it was: {error}", level="error")
         except Exception as error:
             self._failed("apply", error)
+
+    async def _renew(self) -> None:
+        """Certificates or their keys are others than before: the daemons are given them."""
+        if not (changed := self._applier.certificates.changed()):
+            return
+        self.events.add("certificate", ", ".join(changed), "changed on this node: read again")
+        try:
+            await self._apply(None)
+        except ApplyError as error:
+            self.events.add("certificate", ", ".join(changed), f"not taken: {error}", level="error")
+        except Exception as error:
+            self._failed("certificate", error)
 
     async def _look(self, backend: GreBackend) -> None:
         """Sessions, lines that could not be set, the path MTU. Whatever fails, the agent goes on."""
@@ -243,12 +257,13 @@ class Agent:
         with contextlib.suppress(OSError):
             directory.rmdir()
 
-    async def _apply(self, directory: Path) -> dict[str, Any]:
+    async def _apply(self, directory: Path | None) -> dict[str, Any]:
+        """The bundle in there; without one, that in force."""
         async with self._applying:
             if self._stopping:
                 raise ApplyError("verify", "the agent is stopping", changed=False)
             began = time.monotonic()
-            report = await self._applier.apply(directory)
+            report = await (self._applier.apply(directory) if directory else self._applier.again())
             if (bundle := self._applier.bundle) is not None:
                 names = [each.name for each in bundle.plan.interfaces]
                 names += [each.name for each in bundle.plan.tunnels]

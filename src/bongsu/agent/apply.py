@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from pyroute2.netlink.exceptions import NetlinkError
 
+from bongsu.agent.certificates import CertificateWatch, check_keys
 from bongsu.agent.events import EventLog
 from bongsu.agent.keepalive import KeepaliveShell, keepalive_ends
 from bongsu.agent.owned import KEPT_SUFFIX, Owned
@@ -112,11 +113,22 @@ class Applier:
         self._weak_keys: list[tuple[str, str, str]] = []
         self.bundle: Bundle | None = None
         """The bundle in force."""
+        self.certificates = CertificateWatch()
+        """Of those that have been read last."""
 
     async def apply(self, directory: Path) -> Report:
         """Apply the bundle in `directory`. Raises ApplyError."""
         self._report, self._touched, self._secrets = Report(), False, None
-        bundle = await self._step("verify", lambda: _load(directory))
+        return await self._put(await self._step("verify", lambda: _load(directory)))
+
+    async def again(self) -> Report:
+        """Apply the bundle in force once more: what it names on this node is another. As `apply`."""
+        self._report, self._touched, self._secrets = Report(), False, None
+        if self.bundle is None:
+            return self._report
+        return await self._put(self.bundle)
+
+    async def _put(self, bundle: Bundle) -> Report:
         plan = bundle.plan
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
         secrets = await self._step("secrets", lambda: _secrets(plan))
@@ -226,6 +238,8 @@ class Applier:
         for tunnel in plan.tunnels:
             if tunnel.keepalive is not None:
                 keepalive_ends(tunnel)
+        self.certificates.follow(plan)
+        check_keys(plan, secrets.value)
         with tempfile.TemporaryDirectory(prefix="check-", dir=self._state_dir) as directory:
             scratch = Path(directory)
             self._services.bird.use_secrets(secrets.bird_text)

@@ -4,6 +4,7 @@ By the kernel, with the IKE daemon that the plan names; or, where the kernel has
 by strongSwan's kernel-libipsec, whatever the plan names.
 """
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -75,8 +76,12 @@ class IpsecService:
 
     async def apply(self, request: Request) -> None:
         for way, service in self.ways.items():
-            if way != self.way and await service.stop():
+            if way == self.way:
+                continue
+            if await service.stop():
                 request.changed(f"stopped {way}")
+            if isinstance(service, LibreswanService) and await asyncio.to_thread(service.forget):
+                request.changed("took the certificates out of Libreswan's database")
         if self.way is not None:
             await self.ways[self.way].apply(request)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bongsu.agent.certificates import fingerprints
 from bongsu.agent.events import EventLog
 from bongsu.agent.services.service import Request, Texts, identity, meaning
 from bongsu.agent.supervisor import Supervisor
@@ -124,6 +125,8 @@ class LibipsecService:
         assert run.charon.connections is not None
         loaded: list[Any] = [meaning(request.texts[run.charon.settings])]
         loaded += [identity(path) for path in (run.charon.connections, *_keys(request.texts))]
+        alone = request.plan.model_copy(update={"vpns": [tunnel]})
+        loaded.append(await asyncio.to_thread(fingerprints, alone))
         what = await run.supervisor.ensure()
         before = run.supervisor.loaded
         if what != "started" and before and before[0] != loaded[0]:
@@ -134,7 +137,8 @@ class LibipsecService:
         elif what == "started":
             request.changed(f"started {run.charon.name}")
         elif before != loaded:
-            await asyncio.to_thread(run.charon.load)
+            renewed = bool(before) and before[-1] != loaded[-1]
+            await asyncio.to_thread(lambda: run.charon.load(clear=renewed))
             request.changed(f"{run.charon.name}: loaded what differs")
         if what != "started":
             await self._build(run)

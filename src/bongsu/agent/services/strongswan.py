@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bongsu.agent.certificates import fingerprints
 from bongsu.agent.events import EventLog
 from bongsu.agent.services import kernel_interfaces
 from bongsu.agent.services.service import Request, Texts, identity, meaning
@@ -49,11 +50,15 @@ class StrongswanService:
         keys = sorted(path for path in request.texts if path.parent == KEYS)
         loaded: list[Any] = [meaning(request.texts.get(SETTINGS, ""))]
         loaded += [identity(path) for path in (CONNECTIONS, SECRETS, *keys)]
+        loaded.append(fingerprints(request.plan))
         before = self.supervisor.loaded
         if await self.supervisor.ensure() == "started":
             request.changed("started charon")
         elif (before := self.supervisor.loaded) != loaded:
-            await asyncio.to_thread(self._load, bool(before) and before[0] != loaded[0])
+            known = bool(before)
+            await asyncio.to_thread(
+                self._load, known and before[0] != loaded[0], known and before[-1] != loaded[-1]
+            )
             request.changed("charon: loaded what differs")
         if loaded != before:
             self.supervisor.remember(loaded)
@@ -91,8 +96,8 @@ class StrongswanService:
     async def _settle(self, _: int) -> None:
         await asyncio.to_thread(self._charon.load)
 
-    def _load(self, settings: bool) -> None:
+    def _load(self, settings: bool, certificates: bool) -> None:
         if settings:
             with self._charon.connect() as vici:
                 vici.ask("reload-settings")
-        self._charon.load()
+        self._charon.load(clear=certificates)

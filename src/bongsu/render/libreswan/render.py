@@ -3,8 +3,8 @@
     /etc/ipsec.d/bongsu.conf       connections, and what `config setup` needs for them
     /etc/ipsec.d/bongsu.secrets    pre-shared keys, as markers
 
-Certificates are looked for in Libreswan's NSS database by the names of `certificate_name`, where the
-agent puts them. Never contains a secret: see bongsu.render.secret.
+Certificates lie in Libreswan's NSS database, where the agent puts them; which they are says a file that
+it writes (bongsu.render.libreswan.certificates). Never contains a secret: see bongsu.render.secret.
 """
 
 from bongsu.model.base import Address
@@ -15,6 +15,7 @@ from bongsu.plan.selectors import Child, children
 from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render import text
 from bongsu.render.libreswan.algorithms import esp, forward_secrecy, ike
+from bongsu.render.libreswan.certificates import section_name
 from bongsu.render.libreswan.identity import identity
 from bongsu.render.secret import marker
 from bongsu.render.text import RenderError
@@ -49,11 +50,6 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     keys = [line for line in dict.fromkeys(_secret(tunnel) for tunnel in plan.vpns) if line]
     secrets = [*(f"# {line}" for line in header), "", *keys]
     return {CONNECTIONS: "\n".join(lines) + "\n", SECRETS: "\n".join(secrets) + "\n"}
-
-
-def certificate_name(vpn: str) -> str:
-    """Nickname of a connection's certificate in the NSS database; its CA's has `-ca` after it."""
-    return f"bongsu-{text.name(vpn)}"
 
 
 def connection(plan: NodePlan, tunnel: VpnTunnelPlan, child: Child) -> Options:
@@ -99,10 +95,9 @@ def _setup(plan: NodePlan) -> Options:
 def _authentication(tunnel: VpnTunnelPlan) -> Options:
     if tunnel.certificate is None:
         return {"authby": "secret"}
-    name = certificate_name(tunnel.vpn)
     return {
+        "also": section_name(tunnel.vpn),
         "authby": "rsasig" if tunnel.ike_version == 1 else "rsasig,ecdsa",
-        "leftcert": name,
         "leftsendcert": "always",
         "rightrsasigkey": "%cert",
     }

@@ -64,12 +64,21 @@ class Charon:
         """A connection to its socket. Raises OSError."""
         return Vici(self.socket, timeout_s)
 
-    def load(self) -> None:
-        """Have it read keys and connections; unchanged ones are left alone. Raises RunError."""
+    def load(self, *, clear: bool = False) -> None:
+        """Have it read keys and connections; unchanged ones are left alone.
+
+        clear: forget certificates and keys that it has read before. Else a renewed authority would
+        stand beside its older self, and either could be found in its place. Raises RunError, and
+        with `clear` OSError, ViciError.
+        """
         argv = ["swanctl", "--load-all", "--noprompt", "--uri", f"unix://{self.socket}"]
         if self.connections is not None:
             argv += ["--file", str(self.connections)]
-        run(argv, env=self._environment(), hint=HINT)
+        run([*argv, *(["--clear"] if clear else [])], env=self._environment(), hint=HINT)
+        if clear:
+            with self.connect() as vici:
+                # What it has verified, and those that far ends have sent.
+                vici.ask("flush-certs")
 
     def associations(self) -> list[IkeSa]:
         """All that it holds. Raises OSError, ViciError."""

@@ -1,16 +1,18 @@
 """Libreswan's IKE daemon on this machine: start it in the foreground, ask it, change one connection.
 
 Only for kernels with ESP. It finds its connections in the configuration by itself (addconn); a change
-replaces the connections that differ and no other. Its certificate store is prepared once.
+replaces the connections that differ and no other. Its certificate store is prepared once; a renewed
+certificate is taken from there while the connection stands.
 """
 
 import contextlib
 import os
 import re
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bongsu.system.daemons.whack import associations
+from bongsu.system.daemons.whack import ANY, associations, authorities
 from bongsu.system.ipsec import nss
 from bongsu.system.ipsec.state import IkeSa
 from bongsu.system.run import Process, RunError, run, spawn
@@ -22,6 +24,9 @@ DIRECTORY = Path("/etc/ipsec.d")
 NSS = Path("/var/lib/ipsec/nss")
 RUN_DIR = Path("/run/pluto")
 HINT = "apt install libreswan (it takes the place of strongSwan)"
+LOADED_WITHIN_S, LOADED_POLL_S = 15.0, 0.1
+"""Until a pluto that has just started has read its connections."""
+_CERTIFICATES = re.compile(r"^(leftckaid|certificates)=.*\n?", re.M)
 _CONN = re.compile(r"^conn (\S+)\s*$", re.M)
 
 
@@ -81,25 +86,60 @@ class Pluto:
         """All that it holds. Raises RunError."""
         return associations(self._whack("--status"), self._whack("--trafficstatus"))
 
-    def reload(self, old: str, new: str) -> list[str]:
-        """Replace the connections that differ between two of our files, and read the keys again.
+    def reload(self, old: str, new: str, *, by_name: bool = False) -> list[str]:
+        """Replace the connections that differ between two of our texts, and read the keys again.
 
-        The names of what was replaced, added or removed. Raises RunError.
+        by_name: a connection that differs in its certificates alone stays, and has the new ones from
+        its next authentication on; Libreswan looks for them by nickname. The texts may say more than
+        the configuration, to make certificates differ that do not in there. What was done is
+        returned, in words. Raises RunError.
         """
         before, after = connections(old), connections(new)
         self._whack("--rereadsecrets")
-        touched = [name for name in before if name not in after]
-        for name in touched:
+        removed = [name for name in before if name not in after]
+        for name in removed:
             self._whack("--delete", "--name", name)
-        for name, text in after.items():
-            if before.get(name) == text:
-                continue
-            touched.append(name)
+        changed = [name for name, text in after.items() if before.get(name) != text]
+        renewed = [
+            name
+            for name in changed
+            if by_name and but_certificates(before.get(name, "")) == but_certificates(after[name])
+        ]
+        if renewed:
+            # It forgets the authorities that it has read, too, which else it keeps for minutes.
+            self._whack("--rereadcerts")
+        replaced = [name for name in changed if name not in renewed]
+        for name in replaced:
             argv = [str(PROGRAMS / "addconn"), "--ctlsocket", str(self.control)]
             run([*argv, "--config", str(self.config), name], hint=HINT)
-            if "auto=start" in text:
+            if "auto=start" in after[name]:
                 self.initiate(name)
-        return touched
+        return [f"reloaded {name}" for name in removed + replaced] + [
+            f"renewed the certificates of {name}" for name in renewed
+        ]
+
+    def loose(self, text: str) -> list[str]:
+        """Connections that would take any authority, though `text` names theirs. Raises RunError.
+
+        What Libreswan does not understand of an authority's name it leaves out, and goes on. TimeoutError
+        where a connection that is to be there is not.
+        """
+        wanted = [name for name, body in connections(text).items() if "rightca=" in body]
+        if not wanted:
+            return []
+        deadline = time.monotonic() + LOADED_WITHIN_S
+        while True:
+            found = authorities(self._whack("--status"))
+            if all(name in found for name in wanted):
+                return [name for name in wanted if found[name] == ANY]
+            if time.monotonic() > deadline:
+                missing = ", ".join(name for name in wanted if name not in found)
+                raise TimeoutError(f"pluto has not loaded {missing}: its log says why")
+            time.sleep(LOADED_POLL_S)
+
+    def delete(self, name: str) -> None:
+        """Have no such connection, and nothing of it. Raises RunError."""
+        self._whack("--delete", "--name", name)
 
     def initiate(self, tunnel: str) -> None:
         """Try again, without waiting for the outcome. Raises RunError."""
@@ -120,8 +160,18 @@ class Pluto:
 
 
 def connections(text: str) -> dict[str, str]:
-    """Each `conn` of a file by its name."""
+    """Each `conn` of a file by its name, without comments."""
     parts = _CONN.split(text)
     return {
-        name: "\n".join(body.split()) for name, body in zip(parts[1::2], parts[2::2], strict=True)
+        name: "\n".join(line for line in map(str.strip, body.splitlines()) if _says(line))
+        for name, body in zip(parts[1::2], parts[2::2], strict=True)
     }
+
+
+def but_certificates(connection: str) -> str:
+    """A connection's text without what a renewed certificate changes. The authority's name stays."""
+    return _CERTIFICATES.sub("", connection)
+
+
+def _says(line: str) -> bool:
+    return bool(line) and not line.startswith("#")

@@ -23,6 +23,9 @@ _ENDS = re.compile(r"000 \"[^\"]+\": .*?===(\S+?)(?:\[.*?\])?\.\.\.(\S+?)(?:\[.*
 _IDENTITIES = re.compile(r"our id=(\S+);.*their id=(\S+)")
 _IKE_NEWEST = re.compile(r"IKE(?:v[12])? algorithm newest: (\S+)")
 _ESP_NEWEST = re.compile(r"ESP algorithm newest: (\S+?)(?:; pfsgroup=(\S+))?$")
+_AUTHORITIES = re.compile(r"000 \"([^\"]+)\": +CAs: '.*'\.\.\.'(.*)'$", re.M)
+ANY = "%any"
+"""In place of an authority's name: every one will do."""
 _IKE_DONE = {"STATE_MAIN_I4", "STATE_MAIN_R3", "STATE_AGGR_I2", "STATE_AGGR_R2",
              "STATE_V2_ESTABLISHED_IKE_SA"}  # fmt: skip
 _ESP_DONE = {"STATE_QUICK_I2", "STATE_QUICK_R2", "STATE_V2_ESTABLISHED_CHILD_SA"}
@@ -61,6 +64,11 @@ def associations(status: str, traffic: str) -> list[IkeSa]:
             else:
                 connection.ike.append(_ike(state))
     return [sa for name, connection in found.items() for sa in _finish(name, connection)]
+
+
+def authorities(status: str) -> dict[str, str]:
+    """Who must have signed the far end's certificate, by connection, as pluto has understood it."""
+    return dict(_AUTHORITIES.findall(status))
 
 
 def _connection(connection: _Connection, line: str) -> None:
