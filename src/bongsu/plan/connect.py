@@ -17,12 +17,15 @@ from bongsu.plan.accelerate import INTERNET_MTU, accelerated, accelerated_addres
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
 from bongsu.plan.specifics import more_specifics
-from bongsu.plan.vpn import AcceleratedPlan, CloudPeer, VpnTunnelPlan
+from bongsu.plan.vpn import AcceleratedPlan, CloudPeer, VpnTunnelPlan, Weak
 
 FIRST_MARK = 100
 """Marks that the file does not give; GRE's policies use none."""
 PREFERENCE, STEP = 200, 10
 """Local preference of the first tunnel, and how much less each further one has."""
+WEAK_PART = 10
+"""Of its local preference a degraded tunnel keeps one part in so many: 16 tunnels have 200 to 50,
+degraded 20 to 5, in the same order."""
 UDP_HEADER, ESP_HEADER = 8, 8
 STAND_IN_UPLINK = "wan"
 
@@ -66,6 +69,7 @@ def cloud_peers(network: Network, vpns: dict[str, Vpn]) -> list[CloudPeer]:
             soft_reconfiguration=bgp.soft_reconfiguration,
             preference=PREFERENCE - STEP * _rank(vpn, place),
             prepend=_rank(vpn, place),
+            weak=_weak(vpn, place),
         )
         for name, vpn in vpns.items()
         if (bgp := vpn.bgp) is not None
@@ -277,6 +281,14 @@ def _rank(vpn: Vpn, place: int) -> int:
     return 0 if vpn.balance == "ecmp" else place
 
 
+def _weak(vpn: Vpn, place: int) -> Weak:
+    """In the order of the healthy ones, and behind all of them."""
+    rank = _rank(vpn, place)
+    return Weak(
+        preference=(PREFERENCE - STEP * rank) // WEAK_PART, prepend=rank + len(vpn.tunnels)
+    )
+
+
 def _announced(network: Network, vpn: Vpn, bgp: VpnBgp) -> list[Prefix]:
     return site_networks(network, vpn) if bgp.announce is None else list(bgp.announce)
 
@@ -358,6 +370,8 @@ def _mirror_peer(peer: CloudPeer, asn: int, cloud: Cloud, name: str) -> CloudPee
             "soft_reconfiguration": False,
             "preference": 100,
             "prepend": 0,
+            # Clouds do not know of our verdicts.
+            "weak": None,
         }
     )
 

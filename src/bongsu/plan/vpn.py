@@ -14,6 +14,7 @@ from bongsu.model.base import (
     InterfaceName,
     Model,
     Name,
+    Prefix,
     PrefixField,
     SecretRef,
 )
@@ -107,6 +108,15 @@ class VpnTunnelPlan(Model):
         return self.public if self.accelerated is None else self.accelerated.off_address
 
 
+class Weak(Model):
+    """How much a session counts while its tunnel is degraded: less than any that is not."""
+
+    preference: int
+    """Local preference of what is learned here."""
+    prepend: int
+    """How often our AS number is put before what is announced."""
+
+
 class CloudPeer(Model):
     """An external BGP session inside an IPsec tunnel."""
 
@@ -135,6 +145,29 @@ class CloudPeer(Model):
     """Local preference of what is learned here."""
     prepend: int
     """How often our AS number is put before what is announced, so that the far end prefers another."""
+    weak: Weak | None = None
+    """None: it counts as much in any case."""
+
+    def announced(self) -> list[Prefix]:
+        """What goes out: of what is announced, the prefixes of the session's own family."""
+        return self._own(self.announce)
+
+    def taking_over(self) -> list[Prefix]:
+        """What goes out besides, while another tunnel is down; the agent originates it then."""
+        return self._own(self.more_specifics)
+
+    def accepted(self) -> list[Prefix] | None:
+        """What comes in, and more-specifics of it; None: anything."""
+        return None if self.accept is None else self._own(self.accept)
+
+    def counts(self, *, weak: bool) -> Weak:
+        """Preference and prepending as they are to be."""
+        if weak and self.weak is not None:
+            return self.weak
+        return Weak(preference=self.preference, prepend=self.prepend)
+
+    def _own(self, prefixes: Sequence[Prefix]) -> list[Prefix]:
+        return [prefix for prefix in prefixes if prefix.version == self.address.version]
 
 
 def shares(peers: Sequence[CloudPeer]) -> int:

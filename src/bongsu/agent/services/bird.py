@@ -1,11 +1,12 @@
 """BIRD as a service: its configuration and its secrets' file."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from bongsu.agent.events import EventLog
+from bongsu.agent.services import bird_steering
 from bongsu.agent.services.service import Request, Texts, identity, specifics
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
@@ -13,6 +14,7 @@ from bongsu.render.bird.cloud import cloud_protocol, takeover_protocol
 from bongsu.system.daemons.bird import CONFIG, SECRETS, Bird
 from bongsu.system.daemons.birdctl import BirdError
 from bongsu.system.daemons.neighbor import BgpNeighbor
+from bongsu.system.daemons.standing import Standing
 
 ASK_S = 2.0
 
@@ -28,6 +30,8 @@ class BirdService:
         self._wanted = True
         self._taking_over: set[str] = set()
         """Protocols that are enabled though the file disables them."""
+        self._steered: tuple[NodePlan, frozenset[str]] | None = None
+        """Tunnels whose sessions count less, of which plan."""
         self._secret_text: Callable[[], str | None] = lambda: None
 
     def use_secrets(self, text: Callable[[], str | None]) -> None:
@@ -98,6 +102,18 @@ class BirdService:
             for name in names:
                 control.ask(f"{'enable' if on else 'disable'} {name}")
 
+    def steer(self, plan: NodePlan, weak: Collection[str]) -> list[str]:
+        """Have the sessions of these tunnels count less, the others not. Blocks. OSError, BirdError."""
+        # Noted first: a reload in between finds it.
+        self._steered = plan, frozenset(weak)
+        with self.bird.connect(ASK_S) as control:
+            return bird_steering.steer(control, plan, weak)
+
+    def standing(self, plan: NodePlan) -> dict[str, Standing]:
+        """By tunnel whose session stands, what its routes count. Blocks. OSError, BirdError."""
+        with self.bird.connect(ASK_S) as control:
+            return bird_steering.standing(control, plan)
+
     def neighbors(self) -> list[BgpNeighbor]:
         """Its BGP sessions; none while it does not answer. Blocks."""
         if not self.supervisor.running:
@@ -117,4 +133,6 @@ class BirdService:
                     control.ask(f"enable {name}")
                 except BirdError:
                     self._taking_over.discard(name)
+            if self._steered is not None and self._steered[1]:
+                bird_steering.steer(control, *self._steered)
             return said

@@ -8,11 +8,12 @@ text come the lines that differ.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bongsu.agent.events import EventLog
+from bongsu.agent.services import frr_steering
 from bongsu.agent.services.service import Request, Texts, specifics
 from bongsu.agent.supervisor import Supervisor
 from bongsu.model.base import Prefix
@@ -23,6 +24,7 @@ from bongsu.system.daemons import frr
 from bongsu.system.daemons.frr import FrrDaemon
 from bongsu.system.daemons.frr_vty import VtyError, bgp_neighbors, configure, show
 from bongsu.system.daemons.neighbor import BgpNeighbor
+from bongsu.system.daemons.standing import Standing
 
 NOT_THERE = "Can't find static route"
 """What bgpd says when it is to give up a network that it does not have."""
@@ -136,6 +138,14 @@ class FrrService:
         configure(vty, lines, allowed=NOT_THERE)
         if not on:
             given.clear()
+
+    def steer(self, plan: NodePlan, weak: Collection[str]) -> list[str]:
+        """Have the sessions of these tunnels count less, the others not. Blocks. OSError, VtyError."""
+        return frr_steering.steer(FrrDaemon("bgpd").vty, plan, weak)
+
+    def standing(self, plan: NodePlan) -> dict[str, Standing]:
+        """By tunnel whose session stands, what its routes count. Blocks. OSError, VtyError."""
+        return frr_steering.standing(FrrDaemon("bgpd").vty, plan)
 
     def neighbors(self) -> list[BgpNeighbor]:
         """bgpd's sessions; none while it does not answer. Blocks."""

@@ -11,6 +11,7 @@ from bongsu.agent.services.node import NodeServices
 from bongsu.agent.vpn.watch import VpnWatch
 from bongsu.agent.vpn.watched import Watched
 from bongsu.system.daemons.neighbor import BgpNeighbor
+from bongsu.system.ipsec.interfaces import mtu_of
 from bongsu.system.ipsec.state import IkeSa, carried
 
 
@@ -26,11 +27,16 @@ class VpnStatus:
         """Every tunnel: IKE, ESP, probes, BGP, and the verdict with its reason."""
         bundle = self._applier.bundle
         associations = await asyncio.to_thread(self._services.ipsec.associations)
+        tun = self._services.ipsec.user_space
         return {
             "node": bundle.plan.node if bundle else None,
             "backend": self._services.ipsec.way,
             "tunnels": [
-                _tunnel(one, associations.get(name)) for name, one in self._watch.watched.items()
+                {
+                    **_tunnel(one, associations.get(name), tun),
+                    "lowered": name in self._watch.preference.weak,
+                }
+                for name, one in self._watch.watched.items()
             ],
         }
 
@@ -58,7 +64,7 @@ class VpnStatus:
         }
 
 
-def _tunnel(one: Watched, associations: list[IkeSa] | None) -> dict[str, Any]:
+def _tunnel(one: Watched, associations: list[IkeSa] | None, user_space: bool) -> dict[str, Any]:
     plan, machine = one.plan, one.machine
     ike, esp = one.association, one.esp
     if associations is not None and ike is not None:
@@ -74,7 +80,7 @@ def _tunnel(one: Watched, associations: list[IkeSa] | None) -> dict[str, Any]:
         "inside": str(plan.inside) if plan.inside else None,
         "peer_inside": str(plan.peer_inside) if plan.peer_inside else None,
         "ike_version": plan.ike_version,
-        "mtu": plan.mtu,
+        "mtu": mtu_of(plan, tun=user_space),
         "state": machine.verdict.value,
         "since_s": round(time.monotonic() - one.since, 1),
         "layer": cause.layer.value if cause else None,

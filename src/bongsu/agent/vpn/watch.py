@@ -20,6 +20,7 @@ from bongsu.agent.vpn.again import Again
 from bongsu.agent.vpn.echo import Echo
 from bongsu.agent.vpn.line import Line
 from bongsu.agent.vpn.logs import Logs
+from bongsu.agent.vpn.preference import Preference
 from bongsu.agent.vpn.seen import evidence, probe
 from bongsu.agent.vpn.takeover import Takeover
 from bongsu.agent.vpn.watched import Watched
@@ -50,6 +51,7 @@ class VpnWatch:
         self._failed = failed
         self._plan: NodePlan | None = None
         self._takeover = Takeover(events, services, failed)
+        self.preference = Preference(events, services, failed)
         self._addresses = AddressGuard(events, worker, failed)
         self._again = Again(services, failed)
         self._line = Line(events, worker, failed)
@@ -128,6 +130,7 @@ class VpnWatch:
             for one in list(self.watched.values()):
                 await self._judge(one)
             await self._take_over()
+            await self.preference.look(self._plan, list(self.watched.values()))
             if self._plan.routing is RoutingDaemon.FRR:
                 await self._addresses.look([one.plan for one in self.watched.values()])
             await self._again.look(self.watched.values())

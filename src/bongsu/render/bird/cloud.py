@@ -25,16 +25,15 @@ class CloudView:
     interfaces: tuple[str, ...] = ()
     """Through which next hops are found."""
 
-    def announced(self, peer: CloudPeer) -> list[Prefix]:
-        """Exactly what goes out there: a session carries the prefixes of its own family."""
-        everything = peer.announce + peer.more_specifics
-        return [prefix for prefix in everything if prefix.version == peer.address.version]
+    @property
+    def numbered(self) -> tuple[tuple[int, CloudPeer], ...]:
+        """The sessions, each with a number of its own."""
+        return tuple(enumerate(self.peers, 1))
 
-    def accepted(self, peer: CloudPeer) -> list[Prefix] | None:
-        """What comes in there, and more-specifics of it; None: anything."""
-        if peer.accept is None:
-            return None
-        return [prefix for prefix in peer.accept if prefix.version == peer.address.version]
+    @property
+    def steered(self) -> tuple[tuple[int, CloudPeer], ...]:
+        """Those that count less while their tunnels are degraded."""
+        return tuple(each for each in self.numbered if each[1].weak is not None)
 
 
 def cloud_view(plan: NodePlan, family: int) -> CloudView:
@@ -44,12 +43,8 @@ def cloud_view(plan: NodePlan, family: int) -> CloudView:
         return CloudView()
     return CloudView(
         peers,
-        own=tuple(
-            dict.fromkeys(
-                prefix for peer in peers for prefix in peer.announce if prefix.version == family
-            )
-        ),
-        taking_over=tuple(_taking_over(peers, family).items()),
+        own=tuple(dict.fromkeys(prefix for peer in peers for prefix in peer.announced())),
+        taking_over=tuple(_taking_over(peers).items()),
         shares=shares(peers),
         interfaces=tuple(dict.fromkeys(peer.tunnel for peer in peers)),
     )
@@ -65,10 +60,14 @@ def cloud_protocol(peer: CloudPeer) -> str:
     return f"cloud{peer.address.version}_{symbol(peer.tunnel)}"
 
 
-def _taking_over(peers: tuple[CloudPeer, ...], family: int) -> dict[str, tuple[Prefix, ...]]:
+def weak_protocol(peer: CloudPeer) -> str:
+    """Name of the protocol by which a session counts less; the agent enables it."""
+    return f"weak{peer.address.version}_{symbol(peer.tunnel)}"
+
+
+def _taking_over(peers: tuple[CloudPeer, ...]) -> dict[str, tuple[Prefix, ...]]:
     found: dict[str, dict[Prefix, None]] = {}
     for peer in peers:
-        for prefix in peer.more_specifics:
-            if prefix.version == family:
-                found.setdefault(peer.vpn, {})[prefix] = None
+        for prefix in peer.taking_over():
+            found.setdefault(peer.vpn, {})[prefix] = None
     return {vpn: tuple(prefixes) for vpn, prefixes in found.items()}

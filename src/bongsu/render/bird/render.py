@@ -5,7 +5,7 @@ from pathlib import Path
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.render import template, text
-from bongsu.render.bird.cloud import takeover_protocol
+from bongsu.render.bird.cloud import takeover_protocol, weak_protocol
 from bongsu.render.bird.secrets import SECRETS_PATH, password_constant, secret_constants
 from bongsu.render.bird.support import (
     EXTERNAL_DISTANCE,
@@ -46,6 +46,7 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "external_preference": preference_of(EXTERNAL_DISTANCE),
         "internal_preference": preference_of(INTERNAL_DISTANCE),
         "takeover_protocol": lambda family, vpn: Admitted(takeover_protocol(family, vpn)),
+        "weak_protocol": lambda peer: Admitted(weak_protocol(peer)),
         "takeover": Admitted(f"({plan.asn}, {TAKEOVER[0]}, {TAKEOVER[1]})"),
     }
     return {PATH: template.load(Path(__file__).parent, "bird.conf.j2").render(values)}

@@ -62,21 +62,11 @@ def originated(plan: NodePlan, family: int) -> list[Prefix]:
     announced = dict.fromkeys(
         prefix
         for peer in plan.cloud_peers
-        for prefix in announced_over(peer)
+        for prefix in peer.announced()
         if prefix.version == family
     )
     learned = {prefix for peer in plan.cloud_peers for prefix in peer.accept or []}
     return [prefix for prefix in announced if prefix not in learned]
-
-
-def announced_over(peer: CloudPeer) -> list[Prefix]:
-    """A session carries the prefixes of its own family."""
-    return [prefix for prefix in peer.announce if prefix.version == peer.address.version]
-
-
-def taking_over(peer: CloudPeer) -> list[Prefix]:
-    """What a session carries besides, while another tunnel is down; the agent originates it then."""
-    return [p for p in peer.more_specifics if p.version == peer.address.version]
 
 
 def _router(plan: NodePlan) -> Section:
@@ -137,9 +127,8 @@ def _lists(plan: NodePlan) -> list[Section]:
     found = []
     for peer in plan.cloud_peers:
         family = peer.address.version
-        accepted = None if peer.accept is None else [p for p in peer.accept if p.version == family]
-        lines = prefix_list(list_name(peer, "IN"), family, accepted, longer=True)
-        outward = announced_over(peer) + taking_over(peer)
+        lines = prefix_list(list_name(peer, "IN"), family, peer.accepted(), longer=True)
+        outward = peer.announced() + peer.taking_over()
         lines += prefix_list(list_name(peer, "OUT"), family, outward, longer=False)
         found.append(lines)
     return found
@@ -167,7 +156,7 @@ def _needs_no_route(plan: NodePlan) -> bool:
     routed = {own.network for item in plan.interfaces for own in item.addresses}
     routed |= {route.prefix for route in plan.routes}
     announced = [prefix for family in (4, 6) for prefix in originated(plan, family)]
-    announced += [prefix for peer in plan.cloud_peers for prefix in taking_over(peer)]
+    announced += [prefix for peer in plan.cloud_peers for prefix in peer.taking_over()]
     return any(prefix not in routed for prefix in announced)
 
 

@@ -1,0 +1,64 @@
+"""Whether a tunnel's routes count less: fast to begin, slow to end, like the verdict that it follows.
+
+A degraded tunnel carries, but another one does it better. Routes that move forth and back harm more than
+those that stay, so they come back only after a while of `up`, the longer the oftener they were moved.
+What BGP itself lacks is no reason: without a session there is nothing to prefer. Time is an argument
+(monotonic, ns).
+"""
+
+from dataclasses import dataclass
+
+from bongsu.protocol.link.evidence import Cause, Layer
+from bongsu.protocol.link.machine import NS, Verdict
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long things have to last, seconds."""
+
+    first_s: float = 3.0
+    """Degraded for so long, where it has never been up: while it begins, not everything is there."""
+    hold_s: float = 10.0
+    """Up for so long before its routes count again."""
+    most_s: float = 300.0
+    """What the hold grows to, doubled by each demotion."""
+    forgiven_s: float = 600.0
+    """After so long without one it begins anew."""
+
+
+class Demotion:
+    """One tunnel."""
+
+    def __init__(self, now: int, pace: Pace | None = None) -> None:
+        self.pace = pace or Pace()
+        self.weak = False
+        self.times = 0
+        """In a row, none forgiven."""
+        self._verdict = Verdict.DOWN
+        self._since = now
+        self._ended = now
+        self._been_up = False
+
+    @property
+    def hold_s(self) -> float:
+        """For how long it has to be up until it counts again."""
+        return min(self.pace.hold_s * 2.0 ** max(0, self.times - 1), self.pace.most_s)
+
+    def look(self, now: int, verdict: Verdict, cause: Cause | None) -> bool:
+        """Take in the verdict of now; whether its routes count less."""
+        if verdict is not self._verdict:
+            self._verdict, self._since = verdict, now
+        self._been_up |= verdict is Verdict.UP
+        lasted_s = (now - self._since) / NS
+        if not self.weak and verdict is Verdict.DEGRADED and _of_the_tunnel(cause):
+            if self._been_up or lasted_s >= self.pace.first_s:
+                forgiven = now - self._ended >= self.pace.forgiven_s * NS
+                self.times = 1 if forgiven else self.times + 1
+                self.weak = True
+        elif self.weak and verdict is Verdict.UP and lasted_s >= self.hold_s:
+            self.weak, self._ended = False, now
+        return self.weak
+
+
+def _of_the_tunnel(cause: Cause | None) -> bool:
+    return cause is not None and cause.layer not in (Layer.BGP, Layer.ROUTE)
