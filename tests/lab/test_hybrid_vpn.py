@@ -208,6 +208,8 @@ def test_show_vpn_says_the_same(lab: Lab, cli: Cli) -> None:
     for name, tunnel in found.items():
         assert tunnel["state"] == "up", tunnel
         assert HEADENDS[name] in json.dumps(tunnel)
+        link = json.loads(inside(lab, "cpe", "ip", "-j", "link", "show", name))[0]
+        assert tunnel["mtu"] == link["mtu"] < lab.plans["cpe"].vpns[0].mtu
 
 
 def test_nothing_changes_when_nothing_changed(lab: Lab) -> None:

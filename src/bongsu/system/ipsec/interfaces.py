@@ -83,6 +83,11 @@ def seat_tun(pid: int, name: str) -> bool:
     return True
 
 
+def mtu_of(tunnel: VpnTunnelPlan, *, tun: bool) -> int:
+    """The longest packet that goes into the tunnel, in bytes. `tun`: it is libipsec's."""
+    return min(tunnel.mtu, TUN_MTU) if tun else tunnel.mtu
+
+
 def build(tunnel: VpnTunnelPlan, *, tun: bool) -> bool:
     """Have the tunnel's interface as the plan says, with its address, MTU, and up.
 
@@ -107,7 +112,7 @@ def build(tunnel: VpnTunnelPlan, *, tun: bool) -> bool:
         if not _ours(link):
             ip.link("set", index=index, IFLA_IFALIAS=ALIAS)
             changed = True
-        mtu = min(tunnel.mtu, TUN_MTU) if tun else tunnel.mtu
+        mtu = mtu_of(tunnel, tun=tun)
         if link.get_attr("IFLA_MTU") != mtu:
             ip.link("set", index=index, mtu=mtu)
             changed = True
