@@ -1,6 +1,11 @@
 """Echo packets and what is counted from them."""
 
+import os
+import signal
 import struct
+import threading
+import time
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import pytest
@@ -10,8 +15,9 @@ from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import ICMPv6EchoReply, IPv6
 
 from bongsu.lab.outage import _calm
+from bongsu.lab.probe import pinger
 from bongsu.lab.probe.echo import EchoError, EchoReply, parse, request
-from bongsu.lab.probe.pinger import Series, Source
+from bongsu.lab.probe.pinger import Pinger, Series, Source
 from bongsu.protocol.checksum import checksum
 
 A = ip_address("192.0.2.1")
@@ -98,3 +104,59 @@ def test_calm_judges_only_what_has_had_time(monkeypatch: pytest.MonkeyPatch) -> 
     assert not _calm(unrest, 0)
     assert _calm(unrest, 310 * MS)
     assert not _calm(series(""), 0)
+
+
+class Silent:
+    """In the place of a source: it has a descriptor that nothing comes from, and sends nothing."""
+
+    def __init__(self, sent: Callable[[int], None]) -> None:
+        self.series = series("")
+        self.socket = os.fdopen(os.open(os.devnull, os.O_RDONLY), "rb")
+        self._sent = sent
+
+    def send(self) -> None:
+        self.series.sent_ns.append(0)
+        self._sent(len(self.series.sent_ns))
+
+
+def silent(monkeypatch: pytest.MonkeyPatch, sent: Callable[[int], None]) -> Pinger:
+    class Nothing:
+        """No descriptor is ever ready."""
+
+        def register(self, *_: object) -> None: ...
+        def unregister(self, *_: object) -> None: ...
+        def close(self) -> None: ...
+        def poll(self, wait_s: float) -> list[tuple[int, int]]:
+            time.sleep(wait_s)
+            return []
+
+    monkeypatch.setattr(pinger.select, "epoll", Nothing)
+    monkeypatch.setattr(pinger, "_Endpoint", lambda _: Silent(sent))
+    return Pinger([SOURCE], 0.001)
+
+
+def test_ctrl_c_does_not_end_what_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interrupted wait says nothing of the thread: it runs, and is still to be stopped."""
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt(number: int) -> None:
+        if number == 50:
+            signal.pthread_kill(main, signal.SIGINT)
+
+    probing = silent(monkeypatch, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        probing.start().running(60)
+    assert probing.running(0)
+    before = probing.done()
+    (found,) = probing.stop()
+    assert not probing.running(0)
+    assert len(found.sent_ns) >= before >= 50
+
+
+def test_what_ended_a_pinger_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: int) -> None:
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        silent(monkeypatch, broken).start().wait()

@@ -155,8 +155,11 @@ class Pinger:
         self._interval_ns = round(interval_s * 1e9)
         self._count = count
         self._stop = threading.Event()
+        # not join(): interrupted by Ctrl-C, it takes a thread that runs for one that ended
+        self._ended = threading.Event()
+        self._error: BaseException | None = None
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._thread = threading.Thread(target=self._loop, name="pinger", daemon=True)
+        self._thread = threading.Thread(target=self._main, name="pinger", daemon=True)
 
     @property
     def series(self) -> list[Series]:
@@ -169,9 +172,11 @@ class Pinger:
         return self
 
     def wait(self) -> list[Series]:
-        """Wait until `count` probes of every source are answered or lost."""
-        self._thread.join()
+        """Wait until `count` probes of every source are answered or lost; raises what ended it early."""
+        self._ended.wait()
         self._close()
+        if self._error is not None:
+            raise self._error
         return self.series
 
     def stop(self) -> list[Series]:
@@ -182,8 +187,7 @@ class Pinger:
 
     def running(self, wait_s: float) -> bool:
         """Whether it still probes after waiting so long for its end."""
-        self._thread.join(wait_s)
-        return self._thread.is_alive()
+        return not self._ended.wait(wait_s)
 
     def done(self) -> int:
         """Probes sent so far by the slowest source: for a progress bar."""
@@ -196,6 +200,14 @@ class Pinger:
             os.close(self._wake_read)
             os.close(self._wake_write)
             self._wake_read = -1
+
+    def _main(self) -> None:
+        try:
+            self._loop()
+        except BaseException as error:  # it is raised again where it can be told
+            self._error = error
+        finally:
+            self._ended.set()
 
     def _loop(self) -> None:
         poll = select.epoll()
