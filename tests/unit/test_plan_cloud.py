@@ -7,13 +7,21 @@ from string import Formatter
 
 import pytest
 
+from bongsu.model.node import Platform
 from bongsu.model.proposal import GROUPS, suite
 from bongsu.model.vpn import Profile
 from bongsu.plan.cloud import PROFILES
-from bongsu.plan.cloud.console import CONSOLES, Step
-from bongsu.plan.cloud.console.shape import CONNECTION_NAMES, TUNNEL_NAMES
+from bongsu.plan.cloud.console import CONSOLES, SITE_CONSOLES, Console, Step
+from bongsu.plan.cloud.console.shape import NAMES
 
 KINDS = list(Profile)
+
+
+ALGORITHMS = {
+    f"{phase}_{part}"
+    for phase in ("ike", "esp")
+    for part in ("encryption", "hash", "group", "lifetime")
+}
 
 
 def names_in(*texts: str) -> set[str]:
@@ -22,7 +30,7 @@ def names_in(*texts: str) -> set[str]:
 
 def texts_of(step: Step) -> list[str]:
     values = [text for item in step.fields for text in (item.name, item.value)]
-    return [step.title, step.where, step.check, *step.notes, *values]
+    return [step.title, step.where, step.check, *(note.text for note in step.notes), *values]
 
 
 def test_every_profile_has_its_data() -> None:
@@ -44,15 +52,18 @@ def test_what_is_proposed_is_taken(kind: Profile) -> None:
     assert profile.source
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_values_use_names_that_there_are(kind: Profile) -> None:
-    for step in CONSOLES[kind].steps:
-        known = TUNNEL_NAMES if step.each_tunnel else CONNECTION_NAMES
-        assert names_in(*texts_of(step)) <= known, step.title
+EVERY_CONSOLE = [*CONSOLES.values(), *SITE_CONSOLES.values()]
+
+
+@pytest.mark.parametrize("console", EVERY_CONSOLE, ids=lambda console: console.source[:20])
+def test_values_use_names_that_there_are(console: Console) -> None:
+    for step in console.steps:
+        # What is done once for the connection speaks of its only customer gateway, if there is one.
+        assert names_in(*texts_of(step)) <= NAMES[step.each], step.title
         assert step.check, "after each step there is something to look at"
-    titles = [step.title for step in CONSOLES[kind].steps]
+    titles = [step.title for step in console.steps]
     assert len(set(titles)) == len(titles) >= 2
-    assert any(step.each_tunnel for step in CONSOLES[kind].steps)
+    assert any(step.each == "tunnel" for step in console.steps)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,9 +71,14 @@ def test_a_console_asks_for_what_a_tunnel_cannot_do_without(kind: Profile) -> No
     """Address, key, algorithms and lifetimes, wherever the console has them."""
     used = names_in(*(text for step in CONSOLES[kind].steps for text in texts_of(step)))
     needed = {"public", "headend", "psk", "ike", "asn", "site_networks", "cloud_networks"}
-    needed |= {f"{phase}_{part}" for phase in ("ike", "esp") for part in ("encryption", "hash")}
-    needed |= {f"{phase}_{part}" for phase in ("ike", "esp") for part in ("group", "lifetime")}
-    assert needed - used == set()
+    assert (needed | ALGORITHMS) - used == set()
+
+
+@pytest.mark.parametrize("platform", SITE_CONSOLES)
+def test_a_sites_own_console_asks_for_it_too(platform: Platform) -> None:
+    used = names_in(*(text for step in SITE_CONSOLES[platform].steps for text in texts_of(step)))
+    needed = {"own", "remote", "headend", "psk", "ike", "asn", "site_networks", "cloud_networks"}
+    assert (needed | {"local_id", "peer_id"} | ALGORITHMS) - used == set()
 
 
 @pytest.mark.parametrize("kind", [Profile.OCI, Profile.AWS])

@@ -40,6 +40,8 @@ class Platform(StrEnum):
     PFSENSE = "pfsense"
     IOS = "ios"
     VYOS = "vyos"
+    ALIBABA = "alibaba"
+    """A VPN Gateway of Alibaba Cloud's: a service, into whose console values are typed."""
 
 
 class RoutingDaemon(StrEnum):

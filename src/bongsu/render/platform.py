@@ -5,6 +5,7 @@ from collections.abc import Callable
 from bongsu.model.node import Platform
 from bongsu.plan.node import NodePlan
 from bongsu.render import text
+from bongsu.render.alibaba import render as alibaba
 from bongsu.render.bird import render as bird
 from bongsu.render.firewalld import render as firewalld
 from bongsu.render.frr import render as frr
@@ -36,6 +37,7 @@ RENDERERS: dict[Platform, tuple[Renderer, ...]] = {
     Platform.PFSENSE: (pfsense.render,),
     Platform.IOS: (ios.render,),
     Platform.VYOS: (vyos.render,),
+    Platform.ALIBABA: (alibaba.render,),
 }
 
 

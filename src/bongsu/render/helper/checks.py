@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 from bongsu.model.node import Platform, RoutingDaemon
 from bongsu.model.vpn import Binding, IpsecDaemon
+from bongsu.plan.cloud.console import SITE_CONSOLES
 from bongsu.plan.ios_names import tunnel_numbers
 from bongsu.plan.vyos_names import vti_names
+from bongsu.render.helper.accelerator import accelerator_troubles, session_checks
 from bongsu.render.helper.page import Block, Check, Heading, Paragraph, Plain, Table, Text, text
 from bongsu.render.helper.scene import Scene
+from bongsu.render.helper.values import facts
 from bongsu.render.text import symbol
 
 IP_AND_ICMP = 28
@@ -19,12 +22,14 @@ IP_AND_ICMP = 28
 def check_steps(scene: Scene) -> Iterator[list[Block]]:
     """One list of blocks for each thing to look at, the first of them its heading."""
     yield [Heading(2, (Plain("Check IKE and IPsec"),)), *_ipsec(scene)]
-    if scene.tunnels[0].binding is not Binding.POLICY and scene.tunnels[0].peer_inside is not None:
+    service = scene.plan.platform in SITE_CONSOLES
+    routed = scene.tunnels[0].binding is not Binding.POLICY
+    if not service and routed and scene.tunnels[0].peer_inside is not None:
         yield [Heading(2, (Plain("Check the inside of the tunnels"),)), *_inside(scene)]
-    if scene.peers:
+    if scene.peers and not service:
         yield [Heading(2, (Plain("Check BGP"),)), *_bgp(scene)]
     yield [Heading(2, (Plain("Check from host to host"),)), *_hosts(scene)]
-    if len(scene.tunnels) > 1:
+    if len(scene.tunnels) > 1 and not service:
         yield [Heading(2, (Plain("Check that one tunnel is enough"),)), *_failover(scene)]
     yield [Heading(2, (Plain("If something stays down"),)), _trouble(scene)]
 
@@ -32,6 +37,8 @@ def check_steps(scene: Scene) -> Iterator[list[Block]]:
 def _ipsec(scene: Scene) -> Iterator[Block]:
     version = scene.tunnels[0].ike_version
     match scene.plan.platform:
+        case platform if platform in SITE_CONSOLES:
+            yield Check((), text(f"At the site: {SITE_CONSOLES[platform].status}."))
         case Platform.IOS:
             command = "show crypto isakmp sa" if version == 1 else "show crypto ikev2 sa"
             state = "QM_IDLE" if version == 1 else "READY"
@@ -92,6 +99,7 @@ def _ipsec(scene: Scene) -> Iterator[Block]:
         )
         yield Check(("bongsu show vpn",), text(said, _tunnels(scene)))
     yield Check((), text(f"In the cloud: {scene.console.status}."))
+    yield from session_checks(scene)
 
 
 def _inside(scene: Scene) -> Iterator[Block]:
@@ -222,6 +230,15 @@ def _trouble(scene: Scene) -> Table:
              "the cloud expects another AS than {asn}, or is not {cloud_asn}"),
             ("BGP is up, no prefixes", "nothing is announced there, or the filters here take none"),
         ]  # fmt: skip
+    rows += accelerator_troubles(scene)
+    if "public" in facts(scene.tunnels, dynamic=scene.dynamic):
+        rows.append(
+            (
+                "IPsec is up both ways, and no ping arrives",
+                "{public_networks} is public address space, and a cloud sends it to the Internet: have it"
+                " taken for private there",
+            )
+        )
     rows.append(
         (
             "gateways reach each other, hosts do not",

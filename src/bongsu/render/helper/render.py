@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from bongsu.model.network import Network
 from bongsu.plan.node import NodePlan
+from bongsu.render.helper.accelerator import accelerator_steps, endpoint_steps
 from bongsu.render.helper.checks import check_steps
 from bongsu.render.helper.cloud import cloud_steps
 from bongsu.render.helper.html import html
@@ -48,7 +49,9 @@ def render(
 
 def _page(scene: Scene, file: str) -> Page:
     steps: list[list[Block]] = [
+        *accelerator_steps(scene, file),
         *cloud_steps(scene),
+        *endpoint_steps(scene, file),
         *site_steps(scene, file),
         *check_steps(scene),
     ]
@@ -69,7 +72,7 @@ def _summary(scene: Scene) -> list[Block]:
     rows = tuple(
         (
             (Code(tunnel.name),),
-            (Code(str(tunnel.remote)),),
+            (Code(str(tunnel.headend)),),
             (Code(str(tunnel.inside)),) if tunnel.inside is not None else (Plain("none"),),
             (Code(str(tunnel.peer_inside)),)
             if tunnel.peer_inside is not None

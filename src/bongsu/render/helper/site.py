@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from bongsu.model.node import Platform, RoutingDaemon
 from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.cloud import PROFILES
-from bongsu.plan.cloud.console import CONSOLES
+from bongsu.plan.cloud.console import CONSOLES, SITE_CONSOLES
 from bongsu.plan.connect import site_networks
+from bongsu.render.helper.console import console_steps
 from bongsu.render.helper.page import (
     Block,
     Check,
@@ -19,6 +20,7 @@ from bongsu.render.helper.page import (
     text,
 )
 from bongsu.render.helper.scene import Scene
+from bongsu.render.helper.service import service_desk
 
 FILES = {Platform.IOS: ("ios", "cfg"), Platform.VYOS: ("vyos", "commands")}
 """Where a router's configuration is among the rendered files, and how its name ends."""
@@ -26,6 +28,10 @@ FILES = {Platform.IOS: ("ios", "cfg"), Platform.VYOS: ("vyos", "commands")}
 
 def site_steps(scene: Scene, file: str) -> Iterator[list[Block]]:
     """One list of blocks for each step, the first of them its heading."""
+    if scene.plan.platform in SITE_CONSOLES:
+        yield from console_steps(service_desk(scene.plan, scene.tunnels))
+        yield _secrets(scene)
+        return
     yield _way_in(scene)
     if _hosted(scene):
         yield _machine(scene)
@@ -39,7 +45,9 @@ def _way_in(scene: Scene) -> list[Block]:
     for tunnel in scene.tunnels:
         source = f"{tunnel.remote}/{tunnel.remote.max_prefixlen}"
         rows.append(((Code(source),), (Plain("UDP"),), (Code("500"),), (Plain("IKE"),)))
-        words = "IKE and ESP behind a NAT" if tunnel.nat else "IKE and ESP where a NAT is found"
+        words = (
+            "IKE and ESP behind a NAT" if tunnel.translated else "IKE and ESP where a NAT is found"
+        )
         rows.append(((Code(source),), (Plain("UDP"),), (Code("4500"),), (Plain(words),)))
         if not tunnel.encapsulation:
             rows.append(
@@ -145,6 +153,18 @@ def _secrets(scene: Scene) -> list[Block]:
             )
         )
         return [*blocks, Check((), text("No secret is in the network file, and none in a bundle."))]
+    if scene.plan.platform in SITE_CONSOLES:
+        blocks.append(
+            Paragraph(
+                text(
+                    "Each is typed in both consoles, by whoever has its value. Nothing else needs it."
+                )
+            )
+        )
+        return [
+            *blocks,
+            Check((), text("No secret is in the network file, and none on this page.")),
+        ]
     blocks.append(
         Paragraph(
             text(

@@ -1,6 +1,7 @@
 """Amazon Web Services' console."""
 
-from bongsu.plan.cloud.console.shape import Console, Field, Hosting, Step
+from bongsu.plan.cloud.console.shape import Console, Field, Hosting, Note, Step
+from bongsu.plan.cloud.console.words import OFF_ADDRESS
 
 _VPN = "VPC > Virtual private network (VPN)"
 
@@ -10,20 +11,29 @@ AWS = Console(
             "Customer gateway",
             f"{_VPN} > Customer gateways > Create customer gateway",
             (
-                Field("Name tag", "{site}"),
+                Field("Name tag", "{customer}"),
                 Field("BGP ASN", "{asn}"),
                 Field("IP address", "{public}"),
             ),
-            notes=("The address is what the Internet sees, not the machine's own behind a NAT.",),
-            check="{site} is *available*, with {public}.",
+            each="customer",
+            notes=(
+                Note(
+                    "The address is what the Internet sees, not the machine's own behind a NAT.",
+                    "direct",
+                ),
+                Note(OFF_ADDRESS, "accelerated"),
+            ),
+            check="{customer} is *available*, with {public}.",
         ),
         Step(
             "Virtual private gateway",
             f"{_VPN} > Virtual private gateways > Create virtual private gateway",
             (Field("Name tag", "{cloud}"), Field("Custom ASN", "{cloud_asn}")),
             notes=(
-                "Then Actions > Attach to VPC, with the VPC that holds {cloud_networks}.",
-                "A transit gateway stands in its place where there is one, with the same ASN.",
+                Note("Then Actions > Attach to VPC, with the VPC that holds {cloud_networks}."),
+                Note(
+                    "A transit gateway stands in its place where there is one, with the same ASN."
+                ),
             ),
             check="Its state is *Attached*.",
         ),
@@ -31,14 +41,36 @@ AWS = Console(
             "VPN connection",
             f"{_VPN} > Site-to-Site VPN connections > Create VPN connection",
             (
-                Field("Name tag", "{vpn}"),
+                Field("Name tag", "{connection}"),
                 Field("Target gateway type", "Virtual private gateway: {cloud}"),
-                Field("Customer gateway", "Existing: {site}"),
+                Field("Customer gateway", "Existing: {customer}"),
                 Field("Routing options", "Dynamic (requires BGP)", "bgp"),
                 Field("Routing options", "Static", "static"),
                 Field("Static IP prefixes", "{site_networks}", "static"),
-                Field("Local IPv4 network CIDR", "0.0.0.0/0"),
-                Field("Remote IPv4 network CIDR", "0.0.0.0/0"),
+                Field("Local IPv4 network CIDR", "0.0.0.0/0", "any"),
+                Field("Remote IPv4 network CIDR", "0.0.0.0/0", "any"),
+                Field("Local IPv4 network CIDR", "{site_networks}", "networks"),
+                Field("Remote IPv4 network CIDR", "{cloud_networks}", "networks"),
+            ),
+            each="connection",
+            notes=(
+                Note(
+                    "*Local* is the customer's side here, *remote* is AWS's: the other way round than at"
+                    " most gateways."
+                ),
+                Note(
+                    "One network fits into each of the two: with more take 0.0.0.0/0.", "networks"
+                ),
+                Note(
+                    "NAT traversal needs no switch: AWS finds the accelerator's translation and goes on"
+                    " in UDP 4500. *Enable acceleration*, AWS's own, stays off.",
+                    "accelerated",
+                ),
+                Note(
+                    "A connection has one customer gateway, so each off address has a connection of its"
+                    " own. AWS makes two tunnels in it; the one that no accelerator leads to stays *Down*.",
+                    "several",
+                ),
             ),
             check="The form has options for each of the tunnels that follow.",
         ),
@@ -60,11 +92,23 @@ AWS = Console(
                 Field("DPD timeout (seconds)", "{dpd_timeout}"),
                 Field("Startup action", "Add"),
             ),
-            each_tunnel=True,
+            each="tunnel",
             notes=(
-                "All but the first two are under Advanced options > Edit tunnel {number} options.",
-                "AWS takes {peer_inside_ip}, the first address of the inside network, for itself.",
-                "A key has 8 to 64 letters, digits, periods and underscores, and no 0 in front.",
+                Note(
+                    "All but the first two are under Advanced options > Edit tunnel {number} options."
+                ),
+                Note(
+                    "AWS takes {peer_inside_ip}, the first address of the inside network, for itself.",
+                    "inside",
+                ),
+                Note(
+                    "A key has 8 to 64 letters, digits, periods and underscores, and no 0 in front."
+                ),
+                Note(
+                    "*Add* and not *Start*: AWS cannot call before the site has, for it is the site's"
+                    " packets that open the way back.",
+                    "accelerated",
+                ),
             ),
             check="Tunnel details shows the *Outside IP address* {headend}. If it is another, write"
             " that into the network file as `headend` and render again.",

@@ -1,6 +1,7 @@
 """A gateway of which no console is known: the values, for whoever configures it."""
 
-from bongsu.plan.cloud.console.shape import Console, Field, Step
+from bongsu.plan.cloud.console.shape import Console, Field, Note, Step
+from bongsu.plan.cloud.console.words import OFF_ADDRESS
 
 GENERIC = Console(
     steps=(
@@ -8,8 +9,6 @@ GENERIC = Console(
             "The far gateway",
             "as its manual says",
             (
-                Field("Address of the other gateway", "{public}"),
-                Field("Identity of the other gateway", "{local_id}"),
                 Field("Networks behind the other gateway", "{site_networks}"),
                 Field("Networks behind this gateway", "{cloud_networks}"),
                 Field("AS number of the other gateway", "{asn}", "bgp"),
@@ -21,6 +20,8 @@ GENERIC = Console(
             "Tunnel {number}",
             "as its manual says",
             (
+                Field("Address of the other gateway", "{public}"),
+                Field("Identity of the other gateway", "{local_id}"),
                 Field("Address of this gateway", "{headend}"),
                 Field("Identity of this gateway", "{peer_id}"),
                 Field("Pre-shared key", "the value of {psk}"),
@@ -36,7 +37,14 @@ GENERIC = Console(
                 Field("Inside address of this gateway", "{peer_inside}", "inside"),
                 Field("Inside address of the other gateway", "{inside}", "inside"),
             ),
-            each_tunnel=True,
+            each="tunnel",
+            notes=(
+                Note(OFF_ADDRESS, "accelerated"),
+                Note(
+                    "NAT traversal is on, and the gateway waits to be called: it takes any source port.",
+                    "accelerated",
+                ),
+            ),
             check="It waits for {public}, or calls it.",
         ),
     ),

@@ -1,6 +1,7 @@
 """Oracle Cloud Infrastructure's console."""
 
-from bongsu.plan.cloud.console.shape import Console, Field, Hosting, Step
+from bongsu.plan.cloud.console.shape import Console, Field, Hosting, Note, Step
+from bongsu.plan.cloud.console.words import OFF_ADDRESS
 
 _CONNECTIVITY = "Networking > Customer connectivity"
 
@@ -11,8 +12,10 @@ OCI = Console(
             f"{_CONNECTIVITY} > Dynamic routing gateway > Create dynamic routing gateway",
             (Field("Name", "DRG-{cloud}"),),
             notes=(
-                "Then its Virtual cloud network attachments > Create virtual cloud network "
-                "attachment, with the VCN that holds {cloud_networks}.",
+                Note(
+                    "Then its Virtual cloud network attachments > Create virtual cloud network "
+                    "attachment, with the VCN that holds {cloud_networks}."
+                ),
             ),
             check="The DRG is *Available*, the attachment *Attached*.",
         ),
@@ -20,24 +23,39 @@ OCI = Console(
             "CPE object",
             f"{_CONNECTIVITY} > Customer-premises equipment > Create CPE",
             (
-                Field("Name", "CPE-{site}"),
+                Field("Name", "CPE-{customer}"),
                 Field("IP address", "{public}"),
                 Field("Vendor", "{device}"),
             ),
-            notes=("The address is what the Internet sees, not the machine's own behind a NAT.",),
-            check="The list has CPE-{site} with {public}.",
+            each="customer",
+            notes=(
+                Note(
+                    "The address is what the Internet sees, not the machine's own behind a NAT.",
+                    "direct",
+                ),
+                Note(OFF_ADDRESS, "accelerated"),
+            ),
+            check="The list has CPE-{customer} with {public}.",
         ),
         Step(
             "IPSec connection",
             f"{_CONNECTIVITY} > Site-to-Site VPN > Create IPSec connection",
             (
-                Field("Name", "{vpn}"),
-                Field("Customer-premises equipment", "CPE-{site}"),
+                Field("Name", "{connection}"),
+                Field("Customer-premises equipment", "CPE-{customer}"),
                 Field("Dynamic routing gateway", "DRG-{cloud}"),
                 Field("Routes to your on-premises network", "{site_networks}"),
                 Field("CPE IKE identifier (advanced options)", "{local_id}"),
             ),
-            notes=("With BGP on every tunnel the static routes are not used.",),
+            each="connection",
+            notes=(
+                Note("With BGP on every tunnel the static routes are not used."),
+                Note(
+                    "A connection has one CPE, so each off address has a connection of its own. Oracle"
+                    " makes two tunnels in it; the one that no accelerator leads to stays *Down*.",
+                    "several",
+                ),
+            ),
             check="The form has a part for each of the tunnels that follow.",
         ),
         Step(
@@ -61,10 +79,13 @@ OCI = Console(
                 Field("Phase two: Perfect forward secrecy Diffie-Hellman group", "{esp_group}"),
                 Field("Phase two: IPSec session key lifetime in seconds", "{esp_lifetime}"),
             ),
-            each_tunnel=True,
+            each="tunnel",
             notes=(
-                "Phase one and two are under Show advanced options > Set custom configurations.",
-                "Letters, digits and spaces are all that a shared secret may have here.",
+                Note(
+                    "Phase one and two are under Show advanced options > Set custom configurations."
+                ),
+                Note("Letters, digits and spaces are all that a shared secret may have here."),
+                Note("NAT-T under the advanced options stays *Enabled* or *Auto*.", "accelerated"),
             ),
             check="After Create, the tunnel's *Oracle VPN IP address* is {headend}. If it is another,"
             " write that into the network file as `headend` and render again.",
@@ -76,7 +97,7 @@ OCI = Console(
                 Field("Target type", "Dynamic routing gateway"),
                 Field("Destination CIDR block", "{site_networks}"),
             ),
-            notes=("In the route table of every subnet that the site has to reach.",),
+            notes=(Note("In the route table of every subnet that the site has to reach."),),
             check="The table has {site_networks} with the DRG as target.",
         ),
         Step(

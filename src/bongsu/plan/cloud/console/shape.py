@@ -7,20 +7,43 @@ secret is among them: `{psk}` is a reference.
 from dataclasses import dataclass, field
 from typing import Literal
 
-CONNECTION_NAMES = frozenset(
-    {"vpn", "site", "cloud", "public", "asn", "cloud_asn", "site_networks", "cloud_networks", "ike",
-     "local_id", "device"}
+VPN_NAMES = frozenset(
+    {"vpn", "site", "cloud", "asn", "cloud_asn", "site_networks", "cloud_networks", "ike", "device",
+     "own", "mss", "public_networks"}
 )  # fmt: skip
-"""What a value of any step may use. `ike` is the version, 1 or 2."""
-TUNNEL_NAMES = CONNECTION_NAMES | {
+"""What a value of any step may use. `ike` is the version, 1 or 2; `own` the site's address as the
+Internet sees it."""
+CUSTOMER_NAMES = VPN_NAMES | {
+    "customer", "connection", "public", "local_id", "far", "remote", "peer_id", "accelerator", "region",
+}  # fmt: skip
+"""What a step for each customer gateway may use as well. At the cloud `customer` is its name there and
+`public` its address: the site's, or an accelerator's off address. At a site that has a console itself
+they are `far` and `remote`. `accelerator` and `region` are empty without an accelerator."""
+TUNNEL_NAMES = CUSTOMER_NAMES | {
     "number", "tunnel", "headend", "inside", "inside_ip", "peer_inside", "peer_inside_ip",
-    "inside_network", "psk", "peer_id", "ike_encryption", "ike_hash", "ike_group", "ike_lifetime",
+    "inside_network", "psk", "ike_encryption", "ike_hash", "ike_group", "ike_lifetime",
     "esp_encryption", "esp_hash", "esp_group", "esp_lifetime", "dpd_timeout",
 }  # fmt: skip
 """What a value of a step that is done for each tunnel may use as well."""
 
-When = Literal["always", "bgp", "static", "inside"]
-"""`inside`: where the tunnel has inside addresses."""
+Each = Literal["vpn", "customer", "connection", "tunnel"]
+"""How often a step is done: once; for each address that the tunnels come from; the same, each time
+followed by its tunnels (a console whose connections have one customer gateway); for each tunnel."""
+NAMES: dict[Each, frozenset[str]] = {
+    "vpn": VPN_NAMES,
+    "customer": CUSTOMER_NAMES,
+    "connection": CUSTOMER_NAMES,
+    "tunnel": TUNNEL_NAMES,
+}
+
+When = Literal[
+    "always", "bgp", "static", "inside", "any", "networks", "direct", "accelerated", "several", "public",
+    "single",
+]  # fmt: skip
+"""When a field or a note is there. `inside`: the tunnel has inside addresses. `any`, `networks`: the
+traffic selectors. `direct`, `accelerated`: without and with an accelerator in the way. `several`: the
+tunnels come from several addresses; `single`: there is one tunnel only. `public`: a network of either
+side is public address space."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +57,14 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What to mind at a step."""
+
+    text: str
+    when: When = "always"
+
+
+@dataclass(frozen=True)
 class Step:
     """One form, or one place, of the console."""
 
@@ -41,10 +72,11 @@ class Step:
     where: str
     """The way there."""
     fields: tuple[Field, ...] = ()
-    each_tunnel: bool = False
-    notes: tuple[str, ...] = ()
+    each: Each = "vpn"
+    notes: tuple[Note, ...] = ()
     check: str = ""
     """What to look at afterwards, and what it says."""
+    when: When = "always"
 
 
 @dataclass(frozen=True)
