@@ -18,9 +18,14 @@ from ipaddress import ip_address
 
 from bongsu.model.base import Address
 from bongsu.system.netns import in_netns, socket_in
+from bongsu.system.stamps import (
+    CLOCK_APART_NS,
+    SO_TIMESTAMPING,
+    SO_TIMESTAMPNS,
+    monotonic,
+    stamp_of,
+)
 
-SO_TIMESTAMPNS = 35
-SO_TIMESTAMPING = 37
 TX_SCHED_ONLY = 1 << 8 | 1 << 4 | 1 << 11
 """SOF_TIMESTAMPING_TX_SCHED, _SOFTWARE and _OPT_TSONLY (the stamp without the packet)."""
 SO_RCVBUFFORCE = 33
@@ -35,9 +40,6 @@ LARGEST = 4096
 AT_ONCE = 256
 """Packets taken in one go, so that a flood does not keep the sender from sending."""
 ORDINARY_TTL = 64
-CLOCK_TRIES = 5
-CLOCK_APART_NS = 20_000
-"""Two clocks read one after the other, by a thread that was not held up."""
 _PATIENT = frozenset(
     {
         errno.ENETUNREACH,
@@ -147,7 +149,7 @@ class PathSocket:
                 return
             except OSError:
                 continue  # an error that an earlier probe met
-            yield data, ip_address(sender[0].partition("%")[0]), _monotonic(_stamp(ancillary))
+            yield data, ip_address(sender[0].partition("%")[0]), monotonic(stamp_of(ancillary))
 
     def _departed(self, before: int, after: int) -> int:
         """The kernel's stamp of what was sent between the two; `before` if it has none.
@@ -160,10 +162,10 @@ class PathSocket:
                 _data, ancillary, _flags, _to = self._out.recvmsg(1, 256, socket.MSG_ERRQUEUE)
             except OSError:
                 break
-            stamp = _stamp(ancillary)
+            stamp = stamp_of(ancillary)
             if stamp is None or found is not None:
                 continue
-            moment = _monotonic(stamp)
+            moment = monotonic(stamp)
             if before - CLOCK_APART_NS <= moment <= after + CLOCK_APART_NS:
                 found = max(moment, before)
         return before if found is None else found
@@ -188,28 +190,3 @@ def _let_nothing_in(raw: socket.socket) -> None:
     raw.setsockopt(
         socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", 1, ctypes.addressof(program))
     )
-
-
-def _monotonic(stamp: int | None) -> int:
-    """A stamp of the wall clock as CLOCK_MONOTONIC, ns; now if there is none."""
-    after = time.monotonic_ns()
-    if stamp is None:
-        return after
-    age = 0
-    for _ in range(CLOCK_TRIES):
-        before = time.monotonic_ns()
-        age = time.time_ns() - stamp
-        after = time.monotonic_ns()
-        # held up between the two clocks, the age would be a lie
-        if after - before < CLOCK_APART_NS:
-            break
-    return after - max(age, 0)
-
-
-def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    for level, kind, data in ancillary:
-        wanted = kind in (SO_TIMESTAMPNS, SO_TIMESTAMPING)
-        if level == socket.SOL_SOCKET and wanted and len(data) >= 16:
-            seconds, nanoseconds = struct.unpack("=qq", data[:16])
-            return int(seconds * 1_000_000_000 + nanoseconds)
-    return None
