@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bongsu.cli.path.compare import _names, _pair
 from bongsu.cli.path.compare import table as side_by_side
-from bongsu.cli.path.live import table
+from bongsu.cli.path.live import folded_host, table
 from bongsu.cli.path.words import check_chart, duration_ns, head_of, new_file, pace_of
 from bongsu.lab.probe.measure import Ends
 from bongsu.protocol.path.compare import compare
@@ -20,9 +20,9 @@ from bongsu.protocol.path.run import Run
 from tests.unit.path_runs import SOURCES, TARGETS, drawn, head, kept
 
 
-def shown(run: Run, *, wide: bool = True) -> str:
-    console = Console(width=120, record=True, color_system=None, file=StringIO())
-    console.print(table(run, wide=wide))
+def shown(run: Run, width: int = 120) -> str:
+    console = Console(width=width, record=True, color_system=None, file=StringIO())
+    console.print(table(run, width))
     return console.export_text()
 
 
@@ -122,7 +122,7 @@ def test_the_table_has_what_the_report_has_and_more() -> None:
         "Jttr",
     ):
         assert heading in text
-    assert "p50" not in shown(drawn(100, 1), wide=False)
+    assert "p50" not in shown(drawn(100, 1), 80)
 
 
 def test_the_table_marks_who_answered_in_the_targets_place() -> None:
@@ -139,6 +139,41 @@ def test_every_address_of_a_hop_is_in_the_table() -> None:
     run.rows["host"][1] = 2
     text = shown(run)
     assert text.index("198.51.100.77") < text.index("198.51.100.9 ")
+
+
+LONGEST = "2001:db8:1234:5678:9abc:def0:1234:5678"
+
+
+@pytest.mark.parametrize("width", [80, 90, 100, 120, 125])
+def test_a_path_fits_its_page_and_no_address_is_cut(width: int) -> None:
+    run = kept([1000.0, 99999.0])
+    run.addresses.all.append(ip_address(LONGEST))
+    run.rows["host"][1] = 2
+    text = shown(run, width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    parts = [folded_host(LONGEST, room).split("\n") for room in range(15, 40)]
+    assert any(set(lines) <= set(text.split()) for lines in parts)
+
+
+def test_an_address_is_folded_behind_a_colon() -> None:
+    assert folded_host(LONGEST, 39) == LONGEST
+    assert folded_host(f"{LONGEST} !X", 39) == f"{LONGEST}\n!X"
+    folded = folded_host(LONGEST, 20).split("\n")
+    assert "".join(folded) == LONGEST
+    assert all(len(line) <= 20 for line in folded)
+    assert all(line.endswith(":") for line in folded[:-1])
+    assert folded_host("192.0.2.1 !X", 15) == "192.0.2.1 !X"
+
+
+def test_a_comparison_fits_80_columns() -> None:
+    console = Console(width=80, record=True, color_system=None, file=StringIO())
+    name = "a-run-with-a-name-that-is-longer-than-what-is-left-of-the-page"
+    console.print(side_by_side(compare(drawn(200, 1), drawn(200, 2)), name, "two"))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
 
 
 def test_a_comparison_is_a_table_of_two() -> None:

@@ -102,6 +102,9 @@ def test_the_worst_of_tables_fits_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "up/down" in text
     assert " 32.8M/255 " in text
+    assert WORST["name"] in text.split()
+    assert WORST["peer"] in text.split()
+    assert text.split().count("words") == 20, "a note is folded, and nothing of it is lost"
 
 
 @given(
@@ -129,8 +132,11 @@ def test_the_worst_of_tables_fits_80_columns() -> None:
 def test_every_table_fits_and_every_state_is_whole(tunnels: list[dict[str, Any]]) -> None:
     lines = table([row(one) for one in tunnels], 80).plain.splitlines()
     assert all(len(line) <= 80 for line in lines)
-    for one, line in zip(tunnels, lines[1::2], strict=True):
+    rows = [line for line in lines[1:] if not line.startswith(" ")]
+    for one, line in zip(tunnels, rows, strict=True):
         assert f" up/{one['keepalive']['line_protocol']} " in line
+    words = " ".join(" ".join(lines).split())
+    assert all(name in words for one in tunnels for name in (one["name"], one["peer"]))
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,30 @@ def test_why_one_is_down() -> None:
     assert vpn_table.all_carry({"tunnels": [UP, UP | {"state": "degraded"}]})
 
 
+FAR = "2001:db8:1234:5678:9abc:def0:1234:5678"
+
+
+def test_the_worst_of_tables_fits_80_columns_and_loses_nothing() -> None:
+    sa = {**UP["esp"][0], "bytes_in": 999_400_000, "bytes_out": 999_400_000}
+    tunnel = UP | {"name": "tunnel-of-13c", "remote": FAR, "state": "degraded", "rekeys": 123456,
+                   "esp": [sa] * 50, "cause": "many words " * 20, "layer": "BGP"}  # fmt: skip
+    text = vpn_table.view({"backend": "libipsec", "tunnels": [tunnel, DOWN]}, 80).plain
+    assert max(map(len, text.splitlines())) <= 80
+    assert {"tunnel-of-13c", FAR, "degraded", "123456"} <= set(text.split())
+    assert text.split().count("words") == 20
+    session = NEIGHBOR | {
+        "address": FAR, "asn": 4_294_967_295, "messages_received": 10**13, "description": "vti1-of-13c",
+        "messages_sent": 10**13, "received": 10**9, "sent": 10**9, "last_error": "many words " * 20,
+        "established": False, "state": "OpenConfirm",
+    }  # fmt: skip
+    answer = {"daemon": "bird", "router_id": "10.10.10.1", "asn": 4_294_967_295,
+              "neighbors": [session, NEIGHBOR]}  # fmt: skip
+    text = bgp.view(answer, 80).plain
+    assert max(map(len, text.splitlines())) <= 80
+    assert {FAR, "vti1-of-13c", "4294967295", "OpenConfirm"} <= set(text.split())
+    assert text.split().count("words") == 20
+
+
 def test_no_tunnel() -> None:
     assert vpn_table.view({"backend": None, "tunnels": []}, 80).plain == "  no IPsec tunnel"
 

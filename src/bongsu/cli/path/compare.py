@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from bongsu.cli.lab import LabOption
 from bongsu.cli.output import EXIT_FINDINGS, JsonOption, err, fail, out, print_json, sentence
@@ -100,12 +101,12 @@ def compare_runs(
 def table(found: Comparison, a: str, b: str) -> Table:
     """The two as rows."""
     view = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    view.add_column("Path", no_wrap=True)
+    view.add_column("Path", overflow="fold")
     for heading in ("Loss%", "Snt", "Avg", "p50", "p95", "p99", "Jttr"):
         view.add_column(heading, justify="right", no_wrap=True)
     for name, row in ((a, found.a), (b, found.b)):
         times = (row.avg_ms, row.p50_ms, row.p95_ms, row.p99_ms, row.jitter_ms)
-        view.add_row(name, loss(row), str(row.sent), *map(ms, times))
+        view.add_row(Text(name), loss(row), str(row.sent), *map(ms, times))
     return view
 
 

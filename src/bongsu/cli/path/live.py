@@ -3,6 +3,7 @@
 The view is made anew as often as it costs little: the more probes there are, the less often.
 """
 
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -12,44 +13,82 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from bongsu.cli.output import err, out
 from bongsu.lab.probe.measure import Measurement, Runner
 from bongsu.protocol.path.run import Run
-from bongsu.protocol.path.statistics import Figures, hops
+from bongsu.protocol.path.statistics import Figures, Hop, hops
 
 VIEW_S = 0.25
 SHARE = 0.05
 """Of the time that making the view may take."""
 WIDE = 100
 """Columns from which on there is room for percentiles and jitter."""
+MTRS = ("Loss%", "Snt", "Last", "Avg", "Best", "Wrst", "StDev")
+OURS = ("p50", "p95", "p99", "Jttr")
+HOST_LEAST = 15
+"""An IPv4 address, whatever else there is."""
+BETWEEN = 2
+"""Blanks between two columns."""
 LOSS_BAD = 0.05
 
 
-def table(run: Run, *, wide: bool = True) -> Table:
-    """The path hop by hop, with what mtr's report has not."""
+def table(run: Run, width: int) -> Table:
+    """The path hop by hop, with what mtr's report has not; no wider than `width`, from 80 on.
+
+    An address that has no room is folded behind a colon, and stays whole on a page that is wide.
+    """
+    found = hops(run)
+    headings, figures = [*MTRS, *OURS], [_figures(hop) for hop in found]
+    room = _room(headings, figures, width)
+    if width < WIDE or room < HOST_LEAST:
+        headings, figures = [*MTRS], [cells[: len(MTRS)] for cells in figures]
+        room = max(_room(headings, figures, width), HOST_LEAST)
     view = Table(
-        title=f"{run.head.source_name} to {run.head.target_name} ({run.head.target})",
+        title=Text(f"{run.head.source_name} to {run.head.target_name} ({run.head.target})"),
         title_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     view.add_column("", justify="right")
-    view.add_column("Host", no_wrap=True)
-    headings = ["Loss%", "Snt", "Last", "Avg", "Best", "Wrst", "StDev"]
-    for heading in [*headings, *(["p50", "p95", "p99", "Jttr"] if wide else [])]:
+    view.add_column("Host", overflow="fold")
+    for heading in headings:
         view.add_column(heading, justify="right", no_wrap=True)
-    for hop in hops(run):
+    for hop, cells in zip(found, figures, strict=True):
         names = [str(address) for address, _ in hop.addresses] or ["???"]
-        row = hop.figures
-        times = [row.last_ms, row.avg_ms, row.best_ms, row.worst_ms, row.stdev_ms]
-        times += [row.p50_ms, row.p95_ms, row.p99_ms, row.jitter_ms] if wide else []
         host = names[0] + "".join(f" {mark}" for mark in hop.marks)
-        view.add_row(f"{hop.number}", host, loss(row), str(row.sent), *map(ms, times))
+        # Text: what stands between two colons of an address may be a picture's name to rich.
+        view.add_row(f"{hop.number}", Text(folded_host(host, room)), *cells)
         for other in names[1:]:
-            view.add_row("", other)
+            view.add_row("", Text(folded_host(other, room)))
     return view
+
+
+def folded_host(host: str, room: int) -> str:
+    """An address, and what is said of it, in lines of `room` columns: broken at blanks and colons."""
+    lines = [""]
+    for part in re.findall(r"[^: ]*[: ]*", host):
+        if len(lines[-1]) + len(part.rstrip()) > room and lines[-1]:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _figures(hop: Hop) -> list[str]:
+    row = hop.figures
+    times = [row.last_ms, row.avg_ms, row.best_ms, row.worst_ms, row.stdev_ms]
+    times += [row.p50_ms, row.p95_ms, row.p99_ms, row.jitter_ms]
+    return [loss(row), str(row.sent), *map(ms, times)]
+
+
+def _room(headings: Sequence[str], figures: Sequence[Sequence[str]], width: int) -> int:
+    """Columns that the figures, and the hops' numbers, leave for the hosts."""
+    columns = zip(headings, *figures, strict=True)
+    taken = sum(max(Text.from_markup(cell).cell_len for cell in column) for column in columns)
+    edges = 2
+    return width - taken - BETWEEN * (len(headings) + 1) - len(str(len(figures))) - edges
 
 
 def loss(row: Figures) -> str:
@@ -128,7 +167,7 @@ def _sent(runner: Runner) -> int:
 
 
 def _picture(runner: Runner, bar: Progress) -> RenderableType:
-    tables = [table(each.run, wide=out.width >= WIDE) for each in runner.measurements]
+    tables = [table(each.run, out.width) for each in runner.measurements]
     return Group(*tables, bar)
 
 

@@ -1,5 +1,6 @@
 """`bongsu mtr`: the path to somewhere, hop by hop, for seconds or for days."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -149,7 +150,8 @@ def _show(run: Run, as_report: bool, as_json: bool, chart: Path | None) -> None:
     elif as_report:
         text(report(run, started(run)))
     else:
-        # Anything but a terminal is 80 columns wide to rich, which would cut figures.
-        page = Console(width=max(out.width, WIDE), highlight=False) if not out.is_terminal else out
-        page.print(table(run, wide=page.width >= WIDE))
+        # Anything but a terminal is 80 columns wide to rich, unless somebody says how wide it is.
+        said = out.is_terminal or "COLUMNS" in os.environ
+        page = out if said else Console(width=max(out.width, WIDE), highlight=False)
+        page.print(table(run, page.width))
     write_chart(chart, [(run.head.title, run)])

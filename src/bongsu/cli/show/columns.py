@@ -48,7 +48,9 @@ def draw(table: Table, rows: Sequence[Row], width: int, none: str) -> Text:
             begin = start + sum(widths[:index]) + index
             style = table.styles.get(row.cells[index], "")
             text.stylize(style, begin, begin + widths[index])
-        for note in row.notes:
+        cut_short = zip(table.headings, row.cells, widths, strict=True)
+        whole = [f"{heading}: {cell}" for heading, cell, room in cut_short if len(cell) > room]
+        for note in (*whole, *row.notes):
             # Whole: why a tunnel is down is what somebody looks for.
             text.append(f"\n{folded(note, width, '  ')}", style="dim")
     return text

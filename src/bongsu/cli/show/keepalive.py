@@ -44,7 +44,8 @@ def keepalive(
     if as_json:
         print_json([_as_json(name, answer) for name, answer in found.items()])
     else:
-        out.print(_view(found))
+        # On a page that is narrower still, the terminal folds: nothing of a table is left out.
+        out.print(_view(found), soft_wrap=True)
     tunnels = [t for answer in found.values() if isinstance(answer, dict) for t in _tunnels(answer)]
     silent = any(isinstance(answer, str) for answer in found.values())
     if silent or any(is_down(tunnel) for tunnel in tunnels):

@@ -9,6 +9,8 @@ from typing import Any
 
 from rich.text import Text
 
+from bongsu.cli.output import folded
+
 HEADINGS = (
     "Tunnel",
     "Peer",
@@ -78,8 +80,9 @@ def table(rows: Sequence[Row], width: int, beside: Sequence[Sequence[Row]] = ())
         # The state is never shortened, and stands after the two columns that may be.
         begin = start + widths[0] + widths[1] + 2
         text.stylize(STYLES.get(one.cells[2], ""), begin, begin + len(one.cells[2]))
-        if one.note:
-            text.append(f"\n  {_cut(one.note, width - 2)}", style="dim")
+        for note in (*_whole(one.cells, widths), one.note):
+            if note:
+                text.append(f"\n{folded(note, width, '  ')}", style="dim")
     return text
 
 
@@ -152,6 +155,15 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
         for cell, width, heading in zip(cells, widths, HEADINGS, strict=True)
     ]
     return " ".join(fields).rstrip()
+
+
+def _whole(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """What had to be cut, in full."""
+    return [
+        f"{heading}: {cell}"
+        for heading, cell, width in zip(HEADINGS, cells, widths, strict=True)
+        if len(cell) > width
+    ]
 
 
 def _cut(text: str, width: int) -> str:

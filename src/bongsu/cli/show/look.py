@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, fail, out, print_json
+from bongsu.cli.output import EXIT_FINDINGS, EXIT_USAGE, fail, folded, out, print_json
 from bongsu.system.agent_client import AgentClient, AgentError
 
 WATCH_EVERY_S = 1.0
@@ -68,7 +68,7 @@ def _page(
         if len(found) > 1:
             parts.append(Text(name, style="bold"))
         if isinstance(answer, str):
-            parts.append(Text(answer, style="red"))
+            parts.append(Text(folded(answer, out.width if out.is_terminal else None), style="red"))
         else:
             parts.append(view(answer, max(out.width, NARROWEST)))
     return Group(*parts)
