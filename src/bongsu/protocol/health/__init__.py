@@ -1,0 +1,1 @@
+"""Whether an accelerator's endpoint lives: what is asked, what counts as an answer. Pure."""
