@@ -17,7 +17,7 @@ from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
 from bongsu.render import render_node
-from bongsu.render.libipsec.render import DIRECTORY, NAT_PORT
+from bongsu.render.libipsec.render import DIRECTORY, ports
 from bongsu.system import netns
 from bongsu.system.run import Process, run, spawn
 from tests.golden.networks import NETWORKS
@@ -129,11 +129,11 @@ def ends(tmp_path: Path) -> Iterator[tuple[End, End]]:
         ):
             run(["ip", *words], netns=end.namespace)
     # What the agent does for a daemon that answers: 4500 is its own port.
-    number = [t.name for t in cloud.plan.vpns].index(TUNNEL) + 1
+    _, number = ports(cloud.plan)[TUNNEL]
     run(
         ["nft", "-f", "-"],
         input="table ip led { chain c { type nat hook prerouting priority -100;"
-        f" udp dport 4500 redirect to :{NAT_PORT + number}\n }}\n }}\n",
+        f" udp dport 4500 redirect to :{number}\n }}\n }}\n",
         netns=CLOUD,
     )
     try:

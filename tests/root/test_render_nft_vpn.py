@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from bongsu.render import render_node
+from bongsu.render.libipsec.render import ports
 from bongsu.render.sysctl.render import settings
 from bongsu.system import netns
 from bongsu.system.run import run
@@ -126,7 +127,11 @@ def wires() -> Iterator[Wires]:
             netns.remove(name)
 
 
-@pytest.mark.parametrize("number", [500, 4500, 4501, 5001])
+OWN = ports(plans("vpn-policy")["branch"])["legacy"]
+"""Of a charon that is one tunnel's alone."""
+
+
+@pytest.mark.parametrize("number", [500, 4500, *OWN])
 def test_a_tunnels_gateway_may_speak_ike(wires: Wires, number: int) -> None:
     with netns.socket_in(GATEWAY, socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind((US, number))
@@ -168,7 +173,7 @@ def test_what_is_not_of_the_vpn_passes_as_before(wires: Wires) -> None:
         # Strangers, and a gateway that speaks to another address of ours.
         ("ike_foreign", WAN, ip(STRANGER, US, UDP, port(500))),
         ("ike_foreign", WAN, ip(STRANGER, US, UDP, port(4500))),
-        ("ike_foreign", WAN, ip(STRANGER, US, UDP, port(5003))),
+        ("ike_foreign", WAN, ip(STRANGER, US, UDP, port(OWN[0]))),
         ("ike_foreign", WAN, ip(STRANGER, US, ESP, bytes(16))),
         ("ike_foreign", WAN, ip(HEADEND, "10.1.0.1", UDP, port(500))),
         # Who may not speak out of a tunnel, and to whom not.

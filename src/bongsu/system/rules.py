@@ -87,24 +87,29 @@ def policy_rules(plan: NodePlan) -> list[Rule]:
     return rules
 
 
-def set_rules(wanted: Iterable[Rule]) -> tuple[list[Rule], list[Rule]]:
-    """Make our rules exactly these; returns (added, removed). Raises NetlinkError."""
+def set_rules(
+    wanted: Iterable[Rule], protocol: int = RULE_PROTOCOL
+) -> tuple[list[Rule], list[Rule]]:
+    """Make our rules exactly these; returns (added, removed). Raises NetlinkError.
+
+    protocol: by which they are known; others' are left alone.
+    """
     goal = set(wanted)
     with IPRoute() as ip:
         present = {
             rule
             for family in (4, 6)
             for message in ip.get_rules(family=_FAMILY[family])
-            if (rule := _rule(message, family)) is not None
+            if (rule := _rule(message, family, protocol)) is not None
         }
         # What is gone to is there before who goes.
         added = sorted(goal - present, key=lambda rule: (rule.goto != rule.priority, rule.priority))
         removed = sorted(present - goal, key=lambda rule: rule.priority)
         # New before old: a reply never finds a gap.
         for rule in added:
-            ip.rule("add", **_arguments(rule))
+            ip.rule("add", **_arguments(rule, protocol))
         for rule in removed:
-            ip.rule("del", **_arguments(rule))
+            ip.rule("del", **_arguments(rule, protocol))
     return added, removed
 
 
@@ -113,8 +118,8 @@ def _narrow(prefix: Prefix | None) -> Prefix | None:
     return prefix if prefix is not None and prefix.prefixlen else None
 
 
-def _rule(message: Any, family: int) -> Rule | None:
-    if message.get_attr("FRA_PROTOCOL") != RULE_PROTOCOL:
+def _rule(message: Any, family: int, protocol: int) -> Rule | None:
+    if message.get_attr("FRA_PROTOCOL") != protocol:
         return None
     source = message.get_attr("FRA_SRC") or _EVERY_SOURCE[family]
     priority, action = message.get_attr("FRA_PRIORITY"), message["action"]
@@ -137,13 +142,13 @@ def _action(rule: Rule) -> int:
     return _UNREACHABLE if rule.table is None else _LOOKUP
 
 
-def _arguments(rule: Rule) -> dict[str, Any]:
+def _arguments(rule: Rule, protocol: int) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "family": _FAMILY[rule.source.version],
         "src": str(rule.source.network_address),
         "src_len": rule.source.prefixlen,
         "priority": rule.priority,
-        "protocol": RULE_PROTOCOL,
+        "protocol": protocol,
         "action": _action(rule),
     }
     if rule.goto is not None and rule.goto != rule.priority:

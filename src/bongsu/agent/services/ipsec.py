@@ -5,7 +5,7 @@ by strongSwan's kernel-libipsec, whatever the plan names.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -116,6 +116,15 @@ class IpsecService:
         """Call the far end again, for one of `children`. Blocks. RunError, OSError, ViciError."""
         if self.way is not None:
             self.ways[self.way].initiate(tunnel, child)
+
+    def lead(self, tunnels: Sequence[str]) -> bool:
+        """Put tunnels by policy in order, those that do not carry left out; False if they were so.
+
+        Only user space has to be told: the kernel goes by its policies' priorities. Blocks.
+        NetlinkError.
+        """
+        way = None if self.way is None else self.ways[self.way]
+        return isinstance(way, LibipsecService) and way.lead(tunnels)
 
     def logs(self) -> dict[Path, str]:
         """Log files, and the tunnel that each is of; empty for one of all tunnels."""

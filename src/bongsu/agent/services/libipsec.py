@@ -6,7 +6,7 @@ daemons' own ones.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ from bongsu.agent.supervisor import Supervisor
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import VpnTunnelPlan
-from bongsu.render.libipsec.render import DIRECTORY, RUN_DIRECTORY, ports
+from bongsu.render.libipsec.render import DIRECTORY, RUN_DIRECTORY, ports, tables
 from bongsu.system import files
 from bongsu.system.daemons.charon import Charon
 from bongsu.system.daemons.vici import ViciError
-from bongsu.system.ipsec import interfaces, redirect
+from bongsu.system.ipsec import interfaces, order, redirect
 from bongsu.system.ipsec.interfaces import InterfaceError
 from bongsu.system.ipsec.redirect import Redirect
 from bongsu.system.ipsec.state import IkeSa
@@ -51,6 +51,8 @@ class LibipsecService:
         self._events = events
         self._worker = worker
         self._runs: dict[str, _Run] = {}
+        self._tables: dict[str, int] = {}
+        """Of tunnels by policy, the routing table of each."""
         self._closed = False
 
     def owns(self, path: Path) -> bool:
@@ -71,8 +73,11 @@ class LibipsecService:
 
     async def apply(self, request: Request) -> None:
         plan = request.plan
+        self._tables = tables(plan)
         await self._drop({tunnel.name for tunnel in plan.vpns}, request)
         await self._redirect(request)
+        if not self._tables:
+            await asyncio.get_running_loop().run_in_executor(self._worker, order.lead, [], ())
         for tunnel in plan.vpns:
             await self._tunnel(tunnel, request)
 
@@ -95,8 +100,16 @@ class LibipsecService:
     def status(self) -> list[dict[str, Any]]:
         return [run.supervisor.status() for run in self._runs.values()]
 
+    def lead(self, tunnels: Sequence[str]) -> bool:
+        """Have the selectors of these tunnels, in this order, lead before others' of tunnels by
+        policy; False if it was so. Blocks. NetlinkError."""
+        plans = [run.plan for run in self._runs.values() if run.plan.binding is Binding.POLICY]
+        families = {prefix.version for plan in plans for prefix in plan.remote_selectors}
+        return order.lead([self._tables[name] for name in tunnels], sorted(families))
+
     def clean(self) -> None:
         redirect.delete()
+        order.lead([], ())
         interfaces.remove_all()
         directory = Path(RUN_DIRECTORY)
         if directory.is_dir():

@@ -1,10 +1,11 @@
-"""Opens a tunnel to routing and closes it, as its verdict says."""
+"""Opens a tunnel to routing and closes it, as its verdict says; one without an interface to selectors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from bongsu.agent.events import EventLog
+from bongsu.agent.services.ipsec import IpsecService
 from bongsu.agent.vpn.watched import Watched
 from bongsu.model.vpn import Binding
 from bongsu.system.ipsec import interfaces
@@ -19,6 +20,7 @@ class Line:
         self._events = events
         self._worker = worker
         self._failed = failed
+        self._leading: list[str] = []
 
     async def follow(self, one: Watched, *, dormant: bool) -> None:
         """Have the interface as the verdict is. Never raises.
@@ -39,3 +41,27 @@ class Line:
         if done:
             state = "open" if up else "closed"
             self._events.add("carrier", name, f"{state} to routing", state="up" if up else "down")
+
+    async def order(self, ipsec: IpsecService, watched: Sequence[Watched]) -> None:
+        """Have the first tunnel by policy that carries lead, of those with the same selectors.
+
+        Never raises.
+        """
+        policies = [one for one in watched if one.plan.binding is Binding.POLICY]
+        names = [one.plan.name for one in policies if one.machine.verdict.carries]
+        if not policies:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            changed = await loop.run_in_executor(self._worker, ipsec.lead, names)
+        except Exception as error:
+            self._failed("order of tunnels", error)
+            return
+        before, self._leading = self._leading, names
+        for one in policies if changed else ():
+            up = one.plan.name in names
+            if up != (one.plan.name in before):
+                self._events.add(
+                    "carrier", one.plan.name, f"{'open' if up else 'closed'} to its selectors",
+                    state="up" if up else "down",
+                )  # fmt: skip

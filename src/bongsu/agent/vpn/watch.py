@@ -129,6 +129,8 @@ class VpnWatch:
                 )  # fmt: skip
             for one in list(self.watched.values()):
                 await self._judge(one)
+            in_order = [self.watched[t.name] for t in self._plan.vpns if t.name in self.watched]
+            await self._line.order(self._services.ipsec, in_order)
             await self._take_over()
             await self.preference.look(self._plan, list(self.watched.values()))
             if self._plan.routing is RoutingDaemon.FRR:

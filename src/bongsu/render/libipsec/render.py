@@ -12,6 +12,7 @@ node with VPN tunnels, whatever its kernel: which way is taken, the agent finds 
 
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import IKE_PORTS, NAT_PORTS, TABLES, slots
 from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.strongswan.connection import connection, key_files, secret
 from bongsu.render.strongswan.sections import Settings, document
@@ -21,8 +22,11 @@ from bongsu.render.text import RenderError, interface
 DIRECTORY = "/etc/bongsu/libipsec"
 RUN_DIRECTORY = "/run/bongsu/libipsec"
 
-IKE_PORT, NAT_PORT = 5000, 4500
-"""Own ports of the n-th tunnel are n above these."""
+NAT_PORT = 4500
+"""Where a far end is spoken to (RFC 3948)."""
+
+OWN_RULE = 32000
+"""Priority of charon's own rule for its table, behind the agent's, which put the tunnels in order."""
 
 NOBODYS_MARK = "0x626f6e67"
 """Of no packet."""
@@ -48,9 +52,17 @@ READING = "random openssl pem pkcs1 pkcs8 x509 pubkey"
 
 def ports(plan: NodePlan) -> dict[str, tuple[int, int]]:
     """By tunnel, the daemon's own ports for IKE and for IKE and ESP behind a NAT."""
+    found = slots(plan.vpns)
+    return {name: (IKE_PORTS + slot, NAT_PORTS + slot) for name, slot in found.items()}
+
+
+def tables(plan: NodePlan) -> dict[str, int]:
+    """By tunnel without an interface, the routing table by which its selectors lead into it."""
+    found = slots(plan.vpns)
     return {
-        tunnel.name: (IKE_PORT + number, NAT_PORT + number)
-        for number, tunnel in enumerate(plan.vpns, 1)
+        tunnel.name: TABLES + found[tunnel.name]
+        for tunnel in plan.vpns
+        if tunnel.binding is Binding.POLICY
     }
 
 
@@ -65,23 +77,26 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         # One would take the other's place in every file.
         raise RenderError(f"{plan.node} has two IPsec tunnels called {', '.join(twice)}")
-    of_tunnel = ports(plan)
+    of_tunnel, table = ports(plan), tables(plan)
     files = key_files(plan.vpns, DIRECTORY, header)
     for tunnel in plan.vpns:
         base = f"{DIRECTORY}/{interface(tunnel.name)}"
         files[f"{base}.strongswan.conf"] = document(
-            header, _daemon(tunnel, *of_tunnel[tunnel.name])
+            header, _daemon(tunnel, *of_tunnel[tunnel.name], table.get(tunnel.name))
         )
         files[f"{base}.swanctl.conf"] = document(header, _connection(tunnel))
     return files
 
 
-def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int) -> Settings:
+def _daemon(tunnel: VpnTunnelPlan, port: int, port_nat_t: int, table: int | None) -> Settings:
     return {
         "charon-systemd": {
             "load": PLUGINS,
             "port": port,
             "port_nat_t": port_nat_t,
+            # In one table two tunnels with the same selectors would take each other's route.
+            "routing_table": table,
+            "routing_table_prio": OWN_RULE if table is not None else None,
             **charon_settings([tunnel]),
             **log_settings(),
             "plugins": {

@@ -11,7 +11,7 @@ from bongsu.model.base import EVERYTHING, Prefix
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import InterfacePlan, NodePlan
 from bongsu.plan.vpn import CloudPeer, VpnTunnelPlan
-from bongsu.render.libipsec.render import IKE_PORT, NAT_PORT
+from bongsu.render.libipsec.render import NAT_PORT, ports
 from bongsu.render.nftables.pairs import disjoint
 from bongsu.render.nftables.words import (
     TCP_IP_HEADER,
@@ -27,11 +27,8 @@ from bongsu.render.text import address, number
 
 def ike_ports(plan: NodePlan) -> str:
     """UDP ports of IKE on this machine, those of one daemon for each tunnel among them."""
-    last = len(plan.vpns)
-    return (
-        f"500, {NAT_PORT}-{number(NAT_PORT + last)}, {number(IKE_PORT + 1)}-"
-        f"{number(IKE_PORT + last)}"
-    )
+    own = sorted(port for pair in ports(plan).values() for port in pair)
+    return ", ".join(number(port) for port in (500, NAT_PORT, *own))
 
 
 def vpn_sets(plan: NodePlan) -> list[NamedSet]:
