@@ -180,17 +180,6 @@ def _drop_old_bundles(output: Path, wanted: set[str]) -> None:
             line(f"{entry}: removed, the network has no such node")
 
 
-def plan(
-    file: FileArgument, node: Annotated[str | None, typer.Option(help="Only this node.")] = None
-) -> None:
-    """Print the nodes' plans, JSON: what renderers and agents are given."""
-    source = load_sound(file)
-    if node is not None and node not in source.plans:
-        fail(f"no node {node} in {file}", "nodes: " + ", ".join(source.plans), EXIT_USAGE)
-    plans = {name: plan for name, plan in source.plans.items() if node in (None, name)}
-    print_json({name: plan.model_dump(mode="json") for name, plan in plans.items()})
-
-
 def explain(
     code: Annotated[str | None, typer.Argument(help="Code of a check, such as BGP001.")] = None,
 ) -> None:

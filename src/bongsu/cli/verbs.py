@@ -25,7 +25,7 @@ VERBS = {
     "check": Verb("files", "check", "Judge a network file: every error and finding."),
     "render": Verb("files", "render", "Write every node's native configuration."),
     "import": Verb("imports", "import_", "Turn what a cloud lets one download into YAML."),
-    "plan": Verb("files", "plan", "Print the nodes' plans, JSON."),
+    "plan": Verb("plan", "plan", "Print the nodes' plans, or what a change will do."),
     "explain": Verb("files", "explain", "Print what a check's code means, and how to mend it."),
     "schema": Verb("files", "schema", "Print the JSON Schema of the network file."),
     "probe": Verb(
