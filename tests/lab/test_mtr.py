@@ -99,6 +99,22 @@ def test_the_same_twice_is_no_difference_in_loss(anycast: Lab, cli: Cli) -> None
     assert abs(found["differences"]["p50_ms"]["value"]) < 1
 
 
+def test_both_runs_are_kept_where_it_is_said(
+    anycast: Lab, cli: Cli, state: Path, tmp_path: Path
+) -> None:
+    kept, picture = tmp_path / "lines" / "today", tmp_path / "both.png"
+    ask = ("compare", "busan,web", "osaka,web", "--lab", anycast.name, "-c", "20", "-i", "10ms")
+    cli(*ask, "--out", str(kept), "--chart", str(picture))
+    assert sorted(path.name for path in kept.iterdir()) == ["busan-web.run", "osaka-web.run"]
+    assert all(read_kept(path).done == 20 for path in kept.iterdir())
+    assert not state.exists()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    again = cli(*ask, "--out", str(kept), code=2).stderr
+    assert "there already" in again
+    runs = [str(path) for path in sorted(kept.iterdir())]
+    assert "busan-web" in cli("compare", *runs).stdout
+
+
 def test_who_is_not_there_is_said(anycast: Lab, cli: Cli) -> None:
     said = cli("mtr", "seoul", "nowhere", "--lab", anycast.name, code=1).stderr
     assert "nowhere is neither a member of the lab nor an address" in " ".join(said.split())
@@ -114,11 +130,12 @@ def test_words_that_make_no_sense_are_usage(cli: Cli, tmp_path: Path) -> None:
         ("mtr", "127.0.0.1", "--interval", "0.1ms"),
         ("mtr", "127.0.0.1", "--count", "5", "--duration", "5s"),
         ("mtr", "127.0.0.1", "--size", "10"),
-        ("mtr", "127.0.0.1", "--chart", "a.png"),
+        ("mtr", "127.0.0.1", "--chart", "a.gif"),
         ("mtr", "127.0.0.1", "--read", "a.run"),
         ("mtr", "127.0.0.1", "--interval", "1ms", "--wait", "60s"),
         ("mtr", "--resume", "a.run", "--count", "5"),
         ("compare", str(Path(__file__)), "127.0.0.1"),
+        ("compare", str(Path(__file__)), str(Path(__file__)), "--out", "kept"),
     ):
         assert cli(*words, code=2).stderr.startswith("error: ")
     (tmp_path / "a.run").write_text("not one of ours")

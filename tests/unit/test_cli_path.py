@@ -1,18 +1,34 @@
 """What `bongsu mtr` and `bongsu compare` are told, and the tables that they show."""
 
+import os
+import struct
+import zlib
 from io import StringIO
 from ipaddress import ip_address
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from rich.console import Console
+from typer.testing import CliRunner
 
-from bongsu.cli.path.compare import _names, _pair
+from bongsu.cli.main import app
+from bongsu.cli.path import picture
+from bongsu.cli.path.compare import _begun, _names, _pair
 from bongsu.cli.path.compare import table as side_by_side
 from bongsu.cli.path.live import folded_host, table
-from bongsu.cli.path.words import check_chart, duration_ns, head_of, new_file, pace_of
-from bongsu.lab.probe.measure import Ends
+from bongsu.cli.path.words import (
+    check_chart,
+    duration_ns,
+    head_of,
+    new_file,
+    pace_of,
+    pair_of_files,
+    write_chart,
+)
+from bongsu.lab.probe.measure import Ends, Measurement
+from bongsu.protocol.path.chart import HEIGHT, WIDTH, chart
 from bongsu.protocol.path.compare import compare
 from bongsu.protocol.path.flow import Kind
 from bongsu.protocol.path.machine import MS, SECOND, Pace
@@ -84,12 +100,139 @@ def test_runs_are_kept_below_the_state_directory(
     assert new_file(head()).parent == Path("~/.local/state/bongsu/mtr").expanduser()
 
 
-def test_charts_are_svg_in_a_directory_that_is_there(tmp_path: Path) -> None:
+def test_charts_are_svg_or_png_in_a_directory_that_is_there(tmp_path: Path) -> None:
     check_chart(None)
     check_chart(tmp_path / "a.svg")
-    for path in (tmp_path / "a.png", tmp_path / "none" / "a.svg"):
+    check_chart(tmp_path / "a.PNG")
+    for path in (tmp_path / "a.gif", tmp_path / "none" / "a.svg"):
         with pytest.raises(typer.Exit):
             check_chart(path)
+
+
+def test_without_what_draws_them_png_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(picture.importlib.util, "find_spec", lambda _: None)
+    check_chart(tmp_path / "a.svg")
+    with pytest.raises(typer.Exit) as caught:
+        check_chart(tmp_path / "a.png")
+    assert caught.value.exit_code == 2
+    assert "pip install resvg-py" in capsys.readouterr().err
+
+
+RUNS = [("busan", drawn(500, 1, loss=0.1)), ("osaka", drawn(500, 2, loss=0.1))]
+
+
+def test_a_png_has_the_chart_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as many pixels, on white, with the colours of both runs and the words' grey."""
+    path = tmp_path / "a.png"
+    write_chart(path, RUNS)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.png"]
+    assert struct.unpack_from("!II", path.read_bytes(), 16) == (2 * WIDTH, 2 * HEIGHT)
+    monkeypatch.setattr(picture, "ZOOM", 0.5)  # few pixels, for Python reads them
+    write_chart(path, RUNS)
+    width, height, pixels = decoded(path.read_bytes())
+    assert (width, height) == (WIDTH // 2, HEIGHT // 2)
+    seen = np.frombuffer(pixels, np.uint8).reshape(-1, 4)[:, :3].astype(int)
+    for colour in ("ffffff", "0072b2", "d55e00", "656d76", "d8dee4"):
+        apart = np.abs(seen - list(bytes.fromhex(colour))).max(axis=1)
+        assert (apart < 32).sum() > 20, colour
+
+
+def decoded(data: bytes) -> tuple[int, int, bytes]:
+    """Width, height and RGBA of a PNG of 8 bits a channel (RFC 2083), row after row."""
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    at, packed, size = 8, b"", (0, 0)
+    while at < len(data):
+        length, kind = struct.unpack_from("!I4s", data, at)
+        body = data[at + 8 : at + 8 + length]
+        if kind == b"IHDR":
+            size = struct.unpack_from("!II", body)
+            assert body[8:10] == b"\x08\x06"
+        packed += body if kind == b"IDAT" else b""
+        at += 12 + length
+    raw, step = zlib.decompress(packed), 4 * size[0]
+    rows = [bytearray(step)]
+    for start in range(0, len(raw), step + 1):
+        rows.append(unfiltered(raw[start], raw[start + 1 : start + 1 + step], rows[-1]))
+    return *size, b"".join(rows[1:])
+
+
+def unfiltered(how: int, row: bytes, above: bytearray) -> bytearray:
+    found = bytearray(len(row))
+    for at, byte in enumerate(row):
+        left, up = (found[at - 4] if at > 3 else 0), above[at]
+        corner = above[at - 4] if at > 3 else 0
+        near = left + up - corner
+        paeth = min((left, up, corner), key=lambda each: abs(near - each))
+        found[at] = (byte + (0, left, up, (left + up) // 2, paeth)[how]) & 0xFF
+    return found
+
+
+def test_a_chart_without_words_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_chart(tmp_path / "a.png", RUNS)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(picture, "FONTS", ("No Such Font",))
+    write_chart(tmp_path / "a.png", RUNS)
+    assert picture.NO_FONT in capsys.readouterr().err
+
+
+def test_a_chart_is_written_by_whoever_may_write_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for root alone: nothing is given to somebody else."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "fchown", refused)
+    monkeypatch.setattr(os, "chown", refused)
+    write_chart(tmp_path / "a.svg", RUNS)
+    assert (tmp_path / "a.svg").read_text() == chart(RUNS)
+
+
+def test_two_runs_in_one_directory(tmp_path: Path) -> None:
+    first, second = head(), head("192.0.2.9")
+    assert [path.name for path in pair_of_files(tmp_path, [first, second])] == [
+        f"{first.source_name}-{first.target_name}.run",
+        f"{first.source_name}-192.0.2.9.run",
+    ]
+    twice = pair_of_files(tmp_path, [first, first])
+    assert len({*twice}) == 2
+    twice[1].write_text("somebody's")
+    with pytest.raises(typer.Exit):
+        pair_of_files(tmp_path, [first, first])
+
+
+def test_what_is_kept_is_not_kept_again(tmp_path: Path) -> None:
+    for name in ("a.run", "b.run"):
+        (tmp_path / name).touch()
+    words = ["compare", str(tmp_path / "a.run"), str(tmp_path / "b.run"), "--out", "x"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "kept already" in done.stderr
+
+
+def test_where_one_of_two_cannot_begin_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Begun:
+        def __init__(self, path: Path) -> None:
+            path.touch()
+
+        def close(self) -> None: ...
+
+    def begin(_: object, path: Path) -> Begun:
+        if path.name == "b.run":
+            raise PermissionError
+        return Begun(path)
+
+    monkeypatch.setattr(Measurement, "begin", begin)
+    with pytest.raises(typer.Exit):
+        _begun([head(), head()], [tmp_path / "a.run", tmp_path / "b.run"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_pair_is_from_and_to() -> None:

@@ -10,6 +10,7 @@ import pytest
 from bongsu.protocol.path.buckets import buckets
 from bongsu.protocol.path.chart import LOSS_BOTTOM, LOSS_TOP, RTT_BOTTOM, RTT_TOP, chart
 from bongsu.protocol.path.machine import SECOND
+from bongsu.protocol.path.still import still
 from tests.unit.path_runs import BEGAN_NS, drawn, kept
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -84,6 +85,21 @@ def test_two_runs_have_two_colours_and_share_their_axes() -> None:
     text = chart([("direct", drawn(100, 1)), ("fast", drawn(100, 2))])
     assert 'class="a"' in text
     assert 'class="b"' in text
+
+
+def test_still_it_has_plain_colours_by_day() -> None:
+    """For programs that know neither variables nor media queries."""
+    text = still(chart([("direct", drawn(1000, 1, loss=0.1)), ("fast", drawn(1000, 2))]))
+    assert parsed(text).tag == SVG + "svg"
+    assert not re.search(r"var\(|@media|--\w|system-ui|0d1117", text)
+    rules = dict(re.findall(r"^(.+?) \{ (.*) \}$", text, re.MULTILINE))
+    assert "fill: #656d76" in rules["text"] or "fill: #656d76" in text
+    assert "stroke: #0072b2" in rules[".a .p50, .a .p95, .a .max"]
+    assert "stroke: #d55e00" in rules[".b .p50, .b .p95, .b .max"]
+    assert "stroke-width: 2" in rules[".p50"]
+    assert 'fill="#ffffff"' in text
+    with pytest.raises(ValueError, match="no style"):
+        still("<svg/>")
 
 
 def test_it_follows_light_and_dark_and_loads_nothing() -> None:

@@ -30,6 +30,7 @@ from bongsu.cli.path.words import (
     kept,
     new_file,
     pace_of,
+    pair_of_files,
     privileged,
     write_chart,
     wrong,
@@ -56,11 +57,21 @@ def compare_runs(
     size: Size = None,
     max_hops: MaxHops = MAX_HOPS,
     as_json: JsonOption = False,
+    out_directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Keep both runs here, as FROM-TO.run; without it, in the state directory.",
+        ),
+    ] = None,
     chart: Chart = None,
 ) -> None:
     """Set two measurements side by side: loss, RTT, jitter, and a verdict with its certainty."""
     check_chart(chart)
     files = [Path(each).is_file() for each in (a, b)]
+    if out_directory is not None and any(files):
+        wrong("--out is for runs that are measured now: these are kept already")
     if all(files):
         runs = [kept(Path(each)) for each in (a, b)]
         names = _names(a, b)
@@ -77,7 +88,10 @@ def compare_runs(
             head_of(ends_of(source, target, lab), pace, "udp" if udp else "icmp", size)
             for source, target in pairs
         ]
-        runs = _measured([_begun(head) for head in heads])
+        paths = [new_file(head) for head in heads]
+        if out_directory is not None:
+            paths = pair_of_files(out_directory, heads)
+        runs = _measured(_begun(heads, paths))
         names = heads[0].title, heads[1].title
         if names[0] == names[1]:
             names = f"{names[0]} (A)", f"{names[1]} (B)"
@@ -125,9 +139,20 @@ def _pair(text: str) -> tuple[str | None, str]:
     return None, text
 
 
-def _begun(head: Head) -> Measurement:
-    with privileged():
-        return Measurement.begin(head, new_file(head))
+def _begun(heads: list[Head], paths: list[Path]) -> list[Measurement]:
+    """All of them, or none: where one cannot begin the others' files are removed again."""
+    begun: list[Measurement] = []
+    try:
+        with privileged():
+            for head, path in zip(heads, paths, strict=True):
+                begun.append(Measurement.begin(head, path))
+    except BaseException:
+        for each in begun:
+            each.close()
+        for path in paths[: len(begun)]:
+            path.unlink(missing_ok=True)
+        raise
+    return begun
 
 
 def _measured(measurements: list[Measurement]) -> list[Run]:

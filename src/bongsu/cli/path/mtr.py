@@ -51,7 +51,8 @@ Size = Annotated[
 ]
 MaxHops = Annotated[int, typer.Option("--max-hops", min=1, max=64)]
 Chart = Annotated[
-    Path | None, typer.Option("--chart", help="Draw RTT and loss over time into FILE.svg.")
+    Path | None,
+    typer.Option("--chart", help="Draw RTT and loss over time into FILE.svg or FILE.png."),
 ]
 
 

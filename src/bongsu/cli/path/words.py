@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from bongsu.cli.lab import open_lab
 from bongsu.cli.output import EXIT_USAGE, fail
+from bongsu.cli.path.picture import KINDS, can_draw, drawn
 from bongsu.lab.probe.ends import lab_ends, members
 from bongsu.lab.probe.measure import Ends, read_kept
 from bongsu.lab.state import LabError, lab_names
@@ -21,7 +22,6 @@ from bongsu.protocol.path.chart import chart
 from bongsu.protocol.path.flow import DEFAULT_SIZE, LONGEST, MINIMUM, Protocol
 from bongsu.protocol.path.machine import Pace
 from bongsu.protocol.path.run import Head, Run, RunError
-from bongsu.system.files import write_atomic
 from bongsu.system.path_socket import source_towards
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
@@ -100,12 +100,28 @@ def head_of(ends: Ends, pace: Pace, protocol: Protocol, size: int | None) -> Hea
     )
 
 
+def pair_of_files(directory: Path, heads: Sequence[Head]) -> list[Path]:
+    """Where two runs that are compared are kept: FROM-TO.run each; ends if one is there already."""
+    names = [_word(f"{head.source_name}-{head.target_name}") for head in heads]
+    if len(set(names)) < len(names):
+        names = [f"{name}-{letter}" for name, letter in zip(names, "ab", strict=True)]
+    paths = [directory / f"{name}.run" for name in names]
+    if there := [str(path) for path in paths if path.exists()]:
+        wrong(f"{' and '.join(there)}: there already", "name another directory with --out")
+    return paths
+
+
 def new_file(head: Head) -> Path:
     """Where a run is kept if nobody says where: below the XDG state directory."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    name = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{head.source_name}-{head.target_name}")
+    name = _word(f"{head.source_name}-{head.target_name}")
     moment = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return Path(state).expanduser() / "bongsu" / "mtr" / f"{moment}-{name[:100]}.run"
+    return Path(state).expanduser() / "bongsu" / "mtr" / f"{moment}-{name}.run"
+
+
+def _word(text: str) -> str:
+    """As a part of a file's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text)[:100]
 
 
 @contextmanager
@@ -134,11 +150,16 @@ def kept(path: Path) -> Run:
 
 
 def check_chart(path: Path | None) -> None:
-    """Said before anything is measured: a chart is an SVG, in a directory that is there."""
+    """Said before anything is measured: a chart is an SVG or PNG, in a directory that is there."""
     if path is None:
         return
-    if path.suffix.lower() != ".svg":
-        wrong(f"--chart {path}: charts are SVG", "name it FILE.svg; every browser opens it")
+    if path.suffix.lower() not in KINDS:
+        wrong(f"--chart {path}: charts are SVG or PNG", "name it FILE.svg or FILE.png")
+    if not can_draw(path):
+        wrong(
+            f"--chart {path}: PNG is drawn by resvg-py, which is not here",
+            "pip install resvg-py, or name it FILE.svg, which every browser opens",
+        )
     if not path.parent.is_dir():
         wrong(f"--chart {path}: there is no directory {path.parent}")
 
@@ -149,7 +170,13 @@ def write_chart(path: Path | None, runs: Sequence[tuple[str, Run]]) -> None:
         return
     if any(not run.done for _, run in runs):
         fail("nothing to draw: no probe's fate is known yet")
-    write_atomic(path, chart(runs))
+    data = drawn(path, chart(runs))
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _resolved(target: str, lab: str | None) -> list[Address]:
