@@ -111,6 +111,7 @@ _PROTOTYPES: dict[str, tuple[Any, list[Any]]] = {
         _INT,
         [_INT, _PTR, _PTR, _PTR, _PTR, c.POINTER(c.c_uint32), _PTR],
     ),
+    "bpf_map_delete_batch": (_INT, [_INT, _PTR, c.POINTER(c.c_uint32), _PTR]),
     "bpf_prog_bind_map": (_INT, [_INT, _INT, _PTR]),
     "bpf_prog_get_fd_by_id": (_INT, [_U32]),
     "bpf_map_get_fd_by_id": (_INT, [_U32]),

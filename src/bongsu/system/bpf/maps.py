@@ -64,6 +64,31 @@ class Map:
         """Removes `key`; False when it was not there."""
         return self._call("bpf_map_delete_elem", self._key(key), allow=errno.ENOENT) == 0
 
+    def delete_many(self, keys: npt.NDArray[Any]) -> int:
+        """Removes an array of keys in few calls; how many were there. Those that were not do not
+        matter.
+        """
+        if keys.dtype.itemsize != self.key_size:
+            raise ValueError(f"{self.name}: a key has {self.key_size} bytes")
+        keys, done, removed = np.ascontiguousarray(keys), 0, 0
+        while done < len(keys):
+            count = c.c_uint32(len(keys) - done)
+            code = self._call(
+                "bpf_map_delete_batch",
+                keys[done:].ctypes.data,
+                c.byref(count),
+                None,
+                allow=errno.ENOENT,
+            )
+            removed += count.value
+            done += count.value + (code < 0)  # it stops at a key that is not there
+        return removed
+
+    def push(self, values: npt.NDArray[np.uint32]) -> None:
+        """Puts elements into a queue. Errors: BpfError E2BIG when it is full."""
+        for value in values.tolist():
+            self._call("bpf_map_update_elem", None, c.byref(c.c_uint32(value)), 0)
+
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Keys and values, one by one. A table that changes meanwhile may be seen in part."""
         key: bytes | None = None
