@@ -199,6 +199,34 @@ def test_one_clear_error(arguments: tuple[str, ...], code: int, says: str, tmp_p
     assert not (tmp_path / "keys").exists(), "nothing is written before all is well"
 
 
+def test_through_an_accelerator_of_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "network.yaml"
+    values = yaml.safe_load((HERE.parent / "accelerated-vpn.yaml").read_text())
+    del values["vpns"], values["lab"], values["tests"]
+    values["nodes"]["gw-shanghai"]["bgp"] = {"asn": 65020}
+    listener = values["accelerators"]["ga-1"]["listeners"]["ipsec"]
+    listener["endpoints"]["tunnel-1"]["address"] = "198.51.100.254"
+    file.write_text(yaml.safe_dump(values))
+    more = ["--into", str(file), "--site", "gw-shanghai", "--name", "spare", "--cloud", "seoul"]
+    more += ["--secrets", str(tmp_path / "keys")]
+    download = str(HERE / "aws-ios.txt")
+    done = run("import", download, *more, "--accelerator", "ga-1")
+    assert done.exit_code == 0, done.stderr
+    found = yaml.safe_load(done.stdout)
+    assert found["accelerators"]["ga-1"]["listeners"]["ipsec"]["endpoints"] == {
+        "tunnel-1": {"address": "203.0.113.31"}
+    }
+    (tunnel,) = found["vpns"]["spare"]["tunnels"].values()
+    assert tunnel["accelerator"] == "ga-1"
+    said = " ".join(done.stderr.split())
+    assert "endpoint tunnel-1 of ga-1 was 198.51.100.254 and is 203.0.113.31 now" in said
+    assert "tunnel 2 is left out" in said
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == ["spare-aws-1.psk"]
+    wrong = run("import", download, *more, "--accelerator", "/x")
+    assert wrong.exit_code == 2
+    assert "--accelerator /x: no accelerator" in wrong.stderr
+
+
 def test_pages_are_written_and_shown(tmp_path: Path) -> None:
     out = tmp_path / "pages"
     done = run("render", str(EXAMPLE), "--helper", "-o", str(out))

@@ -1,5 +1,6 @@
 """What clouds let one download: read, put together, loaded, judged; what is wrong has its line."""
 
+from dataclasses import replace
 from functools import cache
 from ipaddress import ip_address, ip_interface, ip_network
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from bongsu.checks import Severity, run_checks
 from bongsu.intent import IntentError, load_text
 from bongsu.intent.imports import Imported, guess, read
+from bongsu.intent.imports.accelerated import Way
 from bongsu.intent.imports.algorithms import cipher, digest, group
 from bongsu.intent.imports.network import Parts, Wishes, network_parts
 from bongsu.model.vpn import Profile
@@ -86,6 +88,7 @@ def test_aws_generic() -> None:
     assert (first.ike_lifetime_s, first.esp_lifetime_s) == (28800, 3600)
     assert (first.dpd_delay_s, first.dpd_timeout_s) == (10, 30)
     assert (first.asn, first.cloud_asn, first.hold_s) == (65010, 64512, 30)
+    assert first.mss == 1379
     assert first.psk is not None
     assert first.psk.value == "Invented.Key_one_4711abcdefghijk"
     assert second.psk is not None
@@ -110,6 +113,8 @@ def test_aws_ios() -> None:
     assert first.esp == ["aes128-sha256-modp2048"]
     assert (first.asn, first.cloud_asn) == (65020, 64512)
     assert (first.keepalive_s, first.hold_s) == (10, 30)
+    assert (first.dpd_delay_s, first.dpd_timeout_s) == (10, 60)
+    assert (first.mss, second.mss) == (1379, 1379)
     assert first.psk is not None
     assert second.psk is not None
     assert (first.psk.value, second.psk.value) == ("InventedIosKey1abcdef", "InventedIosKey2abcdef")
@@ -314,6 +319,133 @@ vpns:
     tunnels:
       aws-1: {headend: 192.0.2.1, inside: 10.99.0.1/30, psk: env:OLD, mark: 5}
 """)
+
+
+# MSS, and accelerators
+
+
+def test_an_mss_that_is_less_than_fits_is_the_mtu_and_one_that_is_not_is_left_out() -> None:
+    assert parts("aws-ios").document["vpns"]["vpn-2b3c4d5e"]["mtu"] == 1379 + 40
+    roomy = SAMPLES["aws-ios"].replace("adjust-mss 1379", "adjust-mss 1400")
+    found = network_parts(read({"x": roomy}), WISHES)
+    assert "mtu" not in found.document["vpns"]["vpn-2b3c4d5e"]
+
+
+STAND_IN = "198.51.100.254"
+
+
+def accelerated_file(**listeners: Any) -> dict[str, Any]:
+    """A network whose two accelerators lead to a stand-in so far, seen as one off address."""
+    file: dict[str, Any] = yaml.safe_load((DOWNLOADS.parent / "accelerated-vpn.yaml").read_text())
+    for key in ("vpns", "lab", "tests"):
+        del file[key]
+    for item in file["accelerators"].values():
+        item["egress"]["off_address"] = "203.0.113.151"
+        ((_, listener),) = item["listeners"].items()
+        ((_, endpoint),) = listener["endpoints"].items()
+        endpoint["address"] = STAND_IN
+    file["accelerators"]["ga-1"]["listeners"] |= listeners
+    return file
+
+
+def accelerated(*names: str, download: str = "aws-ios", **listeners: Any) -> Parts:
+    wishes = Wishes(
+        site="gw-shanghai",
+        cloud="seoul",
+        name="office",
+        accelerators=tuple(map(Way.of, names)),
+        secrets="/k",
+    )
+    return network_parts(sample(download), wishes, accelerated_file(**listeners))
+
+
+def test_tunnels_go_through_accelerators_in_their_order_and_the_listeners_are_edited() -> None:
+    found = accelerated("ga-1", "ga-2/shanghai")
+    one, two = found.document["vpns"]["office"]["tunnels"].values()
+    assert (one["headend"], one["accelerator"]) == ("203.0.113.31", "ga-1")
+    assert (two["headend"], two["accelerator"], two["region"]) == (
+        "203.0.113.32",
+        "ga-2",
+        "shanghai",
+    )
+    assert "region" not in one
+    ends = {
+        name: item["listeners"]["ipsec"]["endpoints"]
+        for name, item in found.document["accelerators"].items()
+    }
+    assert ends == {
+        "ga-1": {"tunnel-1": {"address": "203.0.113.31"}},
+        "ga-2": {"tunnel-2": {"address": "203.0.113.32"}},
+    }
+    assert any(STAND_IN in note and "203.0.113.31" in note for note in found.notes)
+    # The file was not touched.
+    assert accelerated_file()["accelerators"]["ga-1"] != found.document["accelerators"]["ga-1"]
+
+
+def test_what_was_imported_is_a_network_with_its_peers_where_they_belong() -> None:
+    whole = accelerated_file() | accelerated("ga-1", "ga-2").document
+    network = load_text(yaml.safe_dump(whole), "whole.yaml").network
+    site = compile_network(network)["gw-shanghai"]
+    assert [str(t.remote) for t in site.vpns] == ["203.0.113.21", "203.0.113.22"]
+    assert {str(t.customer) for t in site.vpns} == {"203.0.113.151"}
+    found = run_checks(network, {**compile_network(network)})
+    assert not [f for f in found if f.severity is Severity.ERROR and f.code.startswith("ACC")]
+
+
+def test_a_tunnel_without_an_accelerator_is_left_out_with_advice() -> None:
+    found = accelerated("ga-1")
+    assert len(found.document["vpns"]["office"]["tunnels"]) == 1
+    assert list(found.secrets) == ["/k/office-aws-1.psk"]
+    assert any("tunnel 2 is left out" in note for note in found.notes)
+
+
+def test_the_customer_gateway_is_held_against_the_off_address() -> None:
+    (note,) = [n for n in accelerated("ga-1", "ga-2").notes if "ga-1 is seen as" in n]
+    assert "198.51.100.20" in note
+    assert "203.0.113.151" in note
+    told = SAMPLES["aws-ios"].replace("198.51.100.20", "203.0.113.151")
+    wishes = Wishes(site="gw-shanghai", name="office", cloud="seoul", accelerators=(Way("ga-1"),))
+    again = network_parts(read({"x": told}), wishes, accelerated_file())
+    assert not [note for note in again.notes if "is seen as" in note or "no such address" in note]
+
+
+def test_the_relay_leaves_less_than_the_files_mss() -> None:
+    assert "mtu" not in accelerated("ga-1", "ga-2").document["vpns"]["office"]
+
+
+def test_ikev1_is_advised_against_and_ikev2_is_not_spoken_of() -> None:
+    assert any("IKEv2 as well" in note for note in accelerated("ga-1").notes)
+    other = accelerated("ga-1", download="aws-generic")
+    assert not any("IKEv2" in note for note in other.notes)
+
+
+def test_an_endpoint_is_not_guessed_among_several() -> None:
+    two = {"ports": [500, 4500], "endpoints": {"a": {"address": "192.0.2.3"},
+                                               "b": {"address": "192.0.2.4"}}}  # fmt: skip
+    web = {"protocol": "tcp", "ports": [443], "endpoints": {"w": {"address": "192.0.2.5"}}}
+    found = accelerated("ga-1", ipsec=two, web=web)
+    listeners = found.document["accelerators"]["ga-1"]["listeners"]
+    assert listeners == {"ipsec": two, "web": web}
+    assert any("by hand" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("ga-9",), "no accelerator ga-9"),
+        (("ga-1/mars",), "no region mars"),
+        (("ga-1", "ga-1"), "named twice"),
+        (("ga-1", "ga-2", "ga-1"), "3 accelerators for 2 tunnels"),
+    ],
+)
+def test_accelerators_that_cannot_be_meant(names: tuple[str, ...], says: str) -> None:
+    with pytest.raises(IntentError, match=says):
+        accelerated(*names)
+
+
+def test_accelerators_need_a_file_that_has_them() -> None:
+    with pytest.raises(IntentError, match="goes with --into"):
+        parts("aws-ios", replace(WISHES, accelerators=(Way("ga-1"),)))
 
 
 def test_into_a_network_that_has_the_node() -> None:

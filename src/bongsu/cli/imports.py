@@ -22,6 +22,7 @@ from bongsu.cli.source import Source, UnreadableError, read, show_findings, show
 from bongsu.intent import IntentError, load_text
 from bongsu.intent.imports import FORMATS
 from bongsu.intent.imports import read as read_download
+from bongsu.intent.imports.accelerated import Way
 from bongsu.intent.imports.network import network_parts
 from bongsu.intent.imports.wishes import Wishes
 from bongsu.model.base import Address
@@ -77,6 +78,13 @@ def import_(
     asn: Annotated[
         int | None, typer.Option(help="Our AS number, if not in the file: with it there is BGP.")
     ] = None,
+    accelerator: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[/REGION]",
+            help="Accelerator of --into's file that stands between, one a tunnel, in their order.",
+        ),
+    ] = None,
     strongest: Annotated[
         bool,
         typer.Option(
@@ -118,6 +126,9 @@ def import_(
         asn=asn,
         inside=tuple(_each("--inside", inside, import_questions.interface, "169.254.10.2/30")),
         secrets=str(secrets.absolute()),
+        accelerators=tuple(
+            _each("--accelerator", accelerator, Way.of, "ga-1 or ga-1/shanghai", "no accelerator")
+        ),
         strongest=strongest,
     )
     asked = import_questions.somebody_answers() and Path("-") not in files
@@ -199,11 +210,12 @@ def _each(
     values: list[str] | None,
     read_one: Callable[[str], Any],
     example: str = "10.0.0.0/16",
+    wrong: str = "no address with its length",
 ) -> list[Any]:
     found = []
     for value in values or []:
         try:
             found.append(read_one(value))
         except ValueError:
-            fail(f"{option} {value}: no address with its length", f"such as {example}", EXIT_USAGE)
+            fail(f"{option} {value}: {wrong}", f"such as {example}", EXIT_USAGE)
     return found

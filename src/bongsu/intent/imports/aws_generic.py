@@ -106,6 +106,8 @@ def _esp(reading: Reading, line: Line, state: _State, tunnel: Tunnel, key: str, 
         reading.say(line, "the protocol is not ESP")
     elif key == "mode" and value.lower() != "tunnel":
         reading.say(line, "the mode is not tunnel")
+    elif key == "tcp mss adjustment":
+        tunnel.mss = reading.number(line, value.removesuffix("bytes").strip(), "the MSS", 536, 9000)
     elif key == "dpd interval":
         tunnel.dpd_delay_s = reading.number(line, value, "the DPD interval", 1, 3600)
     elif key == "dpd retries":

@@ -234,6 +234,8 @@ def _tunnel(
             tunnel.headend = reading.address(line, inner[2], "the destination")
         elif inner[:2] == ["tunnel", "source"] and inner[2:3] and inner[2][0].isdecimal():
             tunnel.local = reading.address(line, inner[2], "the source")
+        elif inner[:3] == ["ip", "tcp", "adjust-mss"] and len(inner) > 3:
+            tunnel.mss = reading.number(line, inner[3], "the MSS", 536, 9000)
         elif inner[:4] == ["tunnel", "protection", "ipsec", "profile"] and len(inner) > 4:
             profile = profiles.get(inner[4])
             if profile is None:

@@ -40,6 +40,8 @@ class Tunnel:
     esp_lifetime_s: int | None = None
     dpd_delay_s: int | None = None
     dpd_timeout_s: int | None = None
+    mss: int | None = None
+    """Greatest TCP segment inside, bytes: what the gateway is told to lower it to."""
     encapsulation: bool | None = None
     mark: int | None = None
     asn: int | None = None

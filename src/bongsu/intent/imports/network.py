@@ -6,9 +6,10 @@ that follow from the cloud's profile or from a default are left out.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from bongsu.intent.imports.accelerated import accelerate
 from bongsu.intent.imports.imported import Imported, Secret, Tunnel
 from bongsu.intent.imports.wishes import (
     DEFAULT_NAMES,
@@ -19,11 +20,16 @@ from bongsu.intent.imports.wishes import (
 )
 from bongsu.intent.problem import IntentError, Problem
 from bongsu.model.base import Interface
+from bongsu.model.network import NOBODY
 from bongsu.model.vpn import Dpd, VpnBgp
+from bongsu.plan.accelerate import INTERNET_MTU
 from bongsu.plan.cloud import PROFILES
+from bongsu.plan.connect import inside_mtu
 
 MAX_TUNNELS = 16
 """Of a connection (bongsu.model.vpn)."""
+TCP_IP_HEADER = 40
+"""Bytes of an IPv4 and a TCP header without options: an MSS and these are the MTU."""
 _TUNNEL_NAME = re.compile(r"[a-z][a-z0-9-]{0,12}")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
@@ -48,6 +54,8 @@ def network_parts(
     """
     asked = _Asked(imported)
     existing = existing or {}
+    between = accelerate(imported, wishes.accelerators, existing, asked.for_)
+    imported = replace(imported, tunnels=between.tunnels)
     name = wishes.name or imported.name or DEFAULT_NAMES[imported.profile]
     cloud = wishes.cloud or DEFAULT_NAMES[imported.profile]
     for what, value in (("--name", name), ("--cloud", cloud), ("--site", wishes.site)):
@@ -62,7 +70,7 @@ def network_parts(
         asked.for_(f"the network has a VPN {name} already", "give this one another --name")
     if cloud not in clouds:
         clouds[cloud] = _cloud(imported, wishes, asked)
-    notes = list(imported.notes)
+    notes = [*imported.notes, *between.notes]
     names = _tunnel_names(imported, wishes, existing)
     marks = _taken_marks(wishes.site, vpns)
     secrets: dict[str, Secret] = {}
@@ -78,12 +86,16 @@ def network_parts(
         notes.append(
             "the gateway reads each key from the path that is written for it: copy it there"
         )
-    notes += _disagreements(imported, wishes.site, existing)
+    if wishes.accelerators:
+        notes += _free_identities(imported)
+    notes += _disagreements(imported, wishes, existing)
     vpn = _vpn(imported, wishes, asked, cloud, existing)
     vpns[name] = vpn | {"tunnels": tunnels} | _routing(imported, wishes, asked)
     site = {} if existing else _site(imported, wishes, asked)
     asked.end()
     whole = {"version": 1, "name": name, "nodes": {wishes.site: site}} if not existing else {}
+    if between.accelerators:
+        whole["accelerators"] = between.accelerators
     return Parts(whole | {"clouds": clouds, "vpns": vpns}, secrets, notes)
 
 
@@ -148,7 +160,23 @@ def _vpn(
         found["binding"] = "vti"
     if _same(imported, asked, "encapsulation", "words on encapsulation"):
         found["encapsulation"] = True
+    if (mtu := _mtu(imported, wishes, asked, esp.get("proposals"))) is not None:
+        found["mtu"] = mtu
     return found
+
+
+def _mtu(
+    imported: Imported, wishes: Wishes, asked: _Asked, proposals: list[str] | None
+) -> int | None:
+    """What the file's MSS makes of the inside MTU, where that is less than fits anyway."""
+    mss = _same(imported, asked, "mss", "greatest segments of TCP")
+    headend = next((t.headend for t in imported.tunnels if t.headend), None)
+    if mss is None or headend is None or wishes.accelerators:
+        # The file knows nothing of the relay, which leaves less.
+        return None
+    chosen = proposals or PROFILES[imported.profile].esp_proposals
+    mtu = int(mss) + TCP_IP_HEADER
+    return mtu if mtu < inside_mtu(INTERNET_MTU, headend, chosen, udp=True) else None
 
 
 def _dpd(imported: Imported, asked: _Asked) -> dict[str, int]:
@@ -172,6 +200,11 @@ def _tunnel(
         )
     else:
         found["headend"] = str(tunnel.headend)
+    if place < len(wishes.accelerators):
+        way = wishes.accelerators[place]
+        found["accelerator"] = way.name
+        if way.region is not None:
+            found["region"] = way.region
     inside = tunnel.inside or (wishes.inside[place] if place < len(wishes.inside) else None)
     if inside is not None:
         found["inside"] = str(inside)
@@ -233,15 +266,29 @@ def _site(imported: Imported, wishes: Wishes, asked: _Asked) -> dict[str, Any]:
     return node
 
 
-def _disagreements(imported: Imported, site: str, existing: Mapping[str, Any]) -> list[str]:
+def _free_identities(imported: Imported) -> list[str]:
+    """What speaks for the other version of IKE, behind a NAT."""
+    if all(tunnel.ike_version != 1 for tunnel in imported.tunnels):
+        return []
+    return [
+        "the file has IKEv1, in which a NAT leaves no choice of identities; AWS takes IKEv2 as well "
+        "unless its tunnel options say otherwise: `ike: {version: 2}`"
+    ]
+
+
+def _disagreements(imported: Imported, wishes: Wishes, existing: Mapping[str, Any]) -> list[str]:
     """Where the cloud has been told something else of the node than the network file says."""
+    site = wishes.site
     node = _mapping(_mapping(existing.get("nodes")).get(site))
     if not node:
         return []
     found: list[str] = []
-    asn = _mapping(node.get("bgp")).get("asn") or _mapping(existing.get("owner")).get("asn")
+    owner = _mapping(existing.get("owner")).get("asn") or NOBODY.asn
+    asn = _mapping(node.get("bgp")).get("asn") or owner
     for told in sorted({t.asn for t in imported.tunnels if t.asn} - {asn}):
         found.append(f"the cloud takes us for AS {told}, and {site} is AS {asn}: BGP stays down")
+    if wishes.accelerators:
+        return found
     known: set[str] = set()
     for item in map(_mapping, _mapping(node.get("interfaces")).values()):
         known |= {str(own).split("/")[0] for own in item.get("addresses") or []}

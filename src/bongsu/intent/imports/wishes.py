@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 from typing import Any
 
+from bongsu.intent.imports.accelerated import Way
 from bongsu.intent.imports.imported import Imported, Tunnel
 from bongsu.model.base import Address, Interface, Prefix
 from bongsu.model.vpn import Profile
@@ -43,6 +44,8 @@ class Wishes:
     """In the order of the tunnels, where the file has none."""
     secrets: str = "/etc/bongsu/secrets"
     """Directory of the files with keys, absolute."""
+    accelerators: tuple[Way, ...] = ()
+    """In the order of the tunnels, through which they go; tunnels beyond are left out."""
     strongest: bool = False
     """Propose what is strongest of what the cloud takes, in place of what its file says."""
 
