@@ -17,6 +17,7 @@ bin := $(venv)/bin
 locked := $(venv)/.locked
 built := $(venv)/.built
 compiled := $(wildcard src/bongsu/system/bpf/*.[ch] src/bongsu/system/keepalive/*.[ch] \
+	src/bongsu/system/repair/*.[ch] \
 	src/bongsu/lab/*/*.[ch])
 
 .DEFAULT_GOAL := help
@@ -69,5 +70,5 @@ lock: venv
 clean:
 	rm -rf $(venv) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf src/bongsu/lab/bin
-	find src \( -name '*.bpf.o' -o -name 'libkeepalive.so' \) -delete
+	find src \( -name '*.bpf.o' -o -name 'libkeepalive.so' -o -name 'librepair.so' \) -delete
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Compiles the eBPF objects, the keepalive engine and the lab's link emulator with the package.
+"""Compiles the eBPF objects, the engines in C and the lab's link emulator with the package.
 
 The results are artifacts of the wheel, never of the repository. An object that is newer than its
 sources is left as it is, so that an editable install costs nothing the second time.
@@ -14,7 +14,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 BPF = Path("src/bongsu/system/bpf")
 LAB = Path("src/bongsu/lab")
-KEEPALIVE = Path("src/bongsu/system/keepalive")
+SYSTEM = Path("src/bongsu/system")
+ENGINES = {
+    "keepalive": ((), "apt-get install gcc libc6-dev linux-libc-dev"),
+    # the same arithmetic on every machine: a test compares it with Python's
+    "repair": (("-ffp-contract=off", "-lisal"), "apt-get install gcc libc6-dev libisal-dev"),
+}
+"""Folder, and what its library is compiled with besides."""
 CC = ("cc", "-O2", "-Wall", "-Wextra", "-Werror")
 SHARED = ("-std=gnu11", "-D_GNU_SOURCE", "-fPIC", "-shared", "-pthread")
 # bongsu's floor is kernel 5.12 (atomic exchange in BPF)
@@ -52,14 +58,12 @@ class CompileHook(BuildHookInterface[Any]):
                     [*CC, str(source), "-o", str(target)],
                     hint="apt-get install gcc libc6-dev",
                 )
-        engine = root / KEEPALIVE / "libkeepalive.so"
-        parts = sorted((root / KEEPALIVE).glob("*.c"))
-        if not _fresh(engine, [*parts, *(root / KEEPALIVE).glob("*.h"), *headers]):
-            _compile(
-                [*CC, *SHARED, *map(str, parts), "-o", str(engine)],
-                hint="apt-get install gcc libc6-dev linux-libc-dev",
-            )
-        build_data["artifacts"].append(f"{KEEPALIVE}/*.so")
+        for name, (flags, hint) in ENGINES.items():
+            engine = root / SYSTEM / name / f"lib{name}.so"
+            parts = sorted(engine.parent.glob("*.c"))
+            if not _fresh(engine, [*parts, *engine.parent.glob("*.h"), *headers]):
+                _compile([*CC, *SHARED, *map(str, parts), "-o", str(engine), *flags], hint)
+            build_data["artifacts"].append(f"{SYSTEM / name}/*.so")
 
 
 def _fresh(target: Path, sources: list[Path]) -> bool:

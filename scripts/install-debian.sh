@@ -11,7 +11,7 @@
 set -eu
 
 base="bird2 frr nftables netplan.io iproute2 iputils-ping mtr-tiny tcpdump procps util-linux
-      clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev make git openssl
+      clang llvm libbpf-dev libbpf1 gcc libc6-dev linux-libc-dev libisal2 libisal-dev make git openssl
       python3 python3-venv ca-certificates"
 strongswan="charon-systemd strongswan-swanctl libcharon-extra-plugins libstrongswan-standard-plugins"
 vm="qemu-system-x86 linux-image-amd64 busybox-static kmod iperf3 bpftool frr-pythontools"
