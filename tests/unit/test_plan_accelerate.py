@@ -10,11 +10,12 @@ from bongsu.checks import run_checks
 from bongsu.intent import IntentError, load_text
 from bongsu.model.network import Network
 from bongsu.model.vpn import VpnTunnel
-from bongsu.plan.accelerate import leading
+from bongsu.plan.accelerate import RELAY_OVERHEAD, REPAIR_OVERHEAD, leading
 from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import inside_mtu, stand_in_plan
 from bongsu.plan.node import NodePlan
 from bongsu.plan.vpn import VpnTunnelPlan
+from bongsu.protocol.repair import packet
 
 ESP = "aes256gcm16-ecp384"
 """What AWS is proposed."""
@@ -160,6 +161,30 @@ def test_room_follows_the_pops_that_may_carry_it() -> None:
     assert room({"third": pop("192.0.2.9/24", mtu=1300, transit=True)}) == 1248
     # Between PoPs of which one has IPv6 alone the outer header is longer.
     assert room({"near": pop("2001:db8:2::2/64")}) == 1428
+
+
+def test_repair_and_tunnels_leave_less() -> None:
+    text = document()
+    text["accelerators"]["ga"]["listeners"]["ike"]["repair"] = {"mode": "duplicate"}
+    accelerated = tunnel_of(text).accelerated
+    assert accelerated is not None
+    assert accelerated.mtu == 1448 - 22
+    # Only that of the listener which the tunnel goes by.
+    text = document()
+    text["accelerators"]["ga"]["listeners"]["web"]["repair"] = {"mode": "duplicate"}
+    assert tunnel_of(text).accelerated == tunnel_of(document()).accelerated
+    tunnel = {"near": {"addresses": ["10.7.0.1/30"]}, "far": {"addresses": ["10.7.0.2/30"]}}
+    text = document() | {"tunnels": {"gre1": {"ends": tunnel, "key": 7}}}
+    assert tunnel_of(text).accelerated == tunnel_of(document()).accelerated
+    text["relay"] = {"over": "tunnels"}
+    accelerated = tunnel_of(text).accelerated
+    assert accelerated is not None
+    assert accelerated.mtu == 1500 - 28 - 52
+
+
+def test_overheads_are_those_of_the_wire() -> None:
+    assert REPAIR_OVERHEAD == packet.OVERHEAD
+    assert {4: 20 + 8 + packet.HEADER, 6: 40 + 8 + packet.HEADER} == RELAY_OVERHEAD
 
 
 def test_where_entry_and_egress_are_one_nothing_is_relayed() -> None:

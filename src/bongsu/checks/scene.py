@@ -18,14 +18,14 @@ from bongsu.checks.ways import Ways
 from bongsu.model.base import Prefix
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Tunnel
-from bongsu.plan.compile import (
+from bongsu.plan.node import NodePlan
+from bongsu.plan.underlay import (
     esp_overhead,
     outer_addresses,
     overhead,
     source_interface,
     underlays_of,
 )
-from bongsu.plan.node import NodePlan
 
 HUB = 3
 """Tunnels of a node from which on it is a hub: two may be a spoke's, to two hubs."""

@@ -24,9 +24,9 @@ from bongsu.model.base import Address, Family, Interface, Prefix
 from bongsu.model.lab import Impairment, Lab, Wire
 from bongsu.model.network import Network
 from bongsu.model.tunnel import Bfd
-from bongsu.plan.compile import OUTWARD
 from bongsu.plan.connect import STAND_IN_UPLINK
 from bongsu.plan.node import ExternalPeer, InterfacePlan, NodePlan
+from bongsu.plan.underlay import OUTWARD
 
 MAX_ROUTERS = 255
 """One /24 of 198.18.0.0/16 for each AS."""

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bongsu.model.base import EVERYTHING, Address, Interface, Prefix
-from bongsu.model.ipsec import Ipsec
 from bongsu.model.lab import Host
 from bongsu.model.network import Network
 from bongsu.model.node import Announcement, Node, PolicyRoute, Role
@@ -30,6 +29,7 @@ from bongsu.plan.node import (
 from bongsu.plan.relay import relay_nodes, relay_plan
 from bongsu.plan.specifics import more_specifics
 from bongsu.plan.tunnel import TunnelPlan
+from bongsu.plan.underlay import outer_addresses, overhead, tunnel_mtu, underlays_of
 
 REPLY_TABLE = 103
 """Routing table of replies; 103 is free on Debian and Ubuntu (253-255 and 0 are the kernel's)."""
@@ -88,77 +88,12 @@ def _index(network: Network) -> _Index:
     return _Index(tunnels, carried, outer, owned, lengths, vpns, relay_nodes(network))
 
 
-OUTWARD = ("uplink", "link")
-"""Roles of interfaces that lead away from the node, the ones to the Internet first."""
-
-
-def underlay_of(node: Node, end: TunnelEnd) -> str:
-    """Name of the interface that a tunnel's outer packets use, of several the first."""
-    return underlays_of(node, end)[0]
-
-
-def underlays_of(node: Node, end: TunnelEnd) -> list[str]:
-    """The interfaces that a tunnel's outer packets may use, at least one.
-
-    The one that is named, or the first uplink or link; for a loopback's address all of them, for
-    then it is routing that chooses.
-    """
-    outward = [
-        name for role in OUTWARD for name, item in node.interfaces.items() if item.role == role
-    ]
-    if source_interface(node, end) is not None:
-        return outward
-    return [end.interface] if end.interface is not None else outward[:1]
-
-
-def source_interface(node: Node, end: TunnelEnd) -> str | None:
-    """The loopback that an end speaks from, by its name or by its address; None without one."""
-    for name, interface in node.interfaces.items():
-        if interface.role == "loopback" and (
-            name == end.interface or end.source in [address.ip for address in interface.addresses]
-        ):
-            return name
-    return None
-
-
-def outer_addresses(network: Network, tunnel: Tunnel) -> dict[str, Address]:
-    """Outer address of each end: `source` where given, else by the family that both ends have."""
-    candidates: dict[str, list[Address]] = {}
-    for name, end in tunnel.ends.items():
-        if end.source is not None:
-            candidates[name] = [end.source]
-        else:
-            node = network.nodes[name]
-            speaks = source_interface(node, end) or underlay_of(node, end)
-            interface = node.interfaces[speaks]
-            candidates[name] = [address.ip for address in interface.addresses]
-    common = set.intersection(*({ip.version for ip in ips} for ips in candidates.values()))
-    family = min(common) if common else 0
-    return {
-        name: next((ip for ip in ips if ip.version == family), ips[0])
-        for name, ips in candidates.items()
-    }
-
-
 def host_networks(network: Network, host: Host) -> list[Prefix]:
     """The networks that a lab host stands in: those of its node's interface, or of its cloud."""
     if host.node is not None and host.interface is not None:
         interface = network.nodes[host.node].interfaces[host.interface]
         return [address.network for address in interface.addresses]
     return list(network.clouds[host.cloud].networks) if host.cloud is not None else []
-
-
-def overhead(outer: Address, key: int | None) -> int:
-    """Bytes that GRE adds in front of the inner packet (RFC 2784 section 2, RFC 2890)."""
-    return (20 if outer.version == 4 else 40) + 4 + (4 if key is not None else 0)
-
-
-def esp_overhead(outer: Address, ipsec: Ipsec) -> int:
-    """Bytes that ESP adds at most (RFC 4303): header, IV, padding to a cipher block with its two
-    bytes, check value, and in tunnel mode one more IP header."""
-    integrity = {"sha256": 16, "sha384": 24}[ipsec.integrity]
-    another = (20 if outer.version == 4 else 40) if ipsec.mode == "tunnel" else 0
-    return another + 8 + 16 + (2 + 15) + integrity
 
 
 def _node(network: Network, name: str, index: _Index) -> NodePlan:
@@ -202,7 +137,7 @@ def _node(network: Network, name: str, index: _Index) -> NodePlan:
         routing=node.routing,
         frr_integrated=node.frr_integrated,
         ipsec=node.ipsec,
-        vpns=vpn_tunnels(network, name, index.vpns[name]),
+        vpns=vpn_tunnels(network, name, index.vpns[name], index.relays),
         cloud_peers=cloud_peers(network, index.vpns[name]),
         vpn_routes=vpn_routes(network, index.vpns[name]),
         relay=relay_plan(network, name, index.relays),
@@ -249,14 +184,6 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
     end, peer_end = tunnel.ends[node_name], tunnel.ends[peer_name]
     outer = index.outer[tunnel_name]
     added = overhead(outer[node_name], tunnel.key)
-    underlays = [
-        network.nodes[name].interfaces[key]
-        for name in tunnel.ends
-        for key in underlays_of(network.nodes[name], tunnel.ends[name])
-    ]
-    room = min(interface.mtu for interface in underlays) - added
-    if tunnel.ipsec is not None:
-        room -= esp_overhead(outer[node_name], tunnel.ipsec)
     own_underlays = underlays_of(node, end)
     outside = node.interfaces[own_underlays[0]]
     announcer = node_name if node.role is Role.POP else peer_name
@@ -279,7 +206,7 @@ def _tunnel(network: Network, node_name: str, tunnel_name: str, index: _Index) -
         key=tunnel.key,
         ttl=tunnel.ttl,
         tos=tunnel.tos,
-        mtu=tunnel.mtu or room,
+        mtu=tunnel_mtu(network, tunnel, outer[node_name]),
         overhead=added,
         addresses=end.addresses,
         peer_addresses=[address.ip for address in peer_end.addresses],

@@ -16,6 +16,7 @@ from bongsu.model.vpn import Binding, Cloud, IpsecDaemon, Vpn, VpnBgp, VpnTunnel
 from bongsu.plan.accelerate import INTERNET_MTU, accelerated, accelerated_address
 from bongsu.plan.cloud import PROFILES, CloudProfile
 from bongsu.plan.node import Hop, InterfacePlan, NodePlan, RoutePlan
+from bongsu.plan.relay import relay_nodes
 from bongsu.plan.specifics import more_specifics
 from bongsu.plan.vpn import AcceleratedPlan, CloudPeer, VpnTunnelPlan, Weak
 
@@ -30,13 +31,15 @@ UDP_HEADER, ESP_HEADER = 8, 8
 STAND_IN_UPLINK = "wan"
 
 
-def vpn_tunnels(network: Network, node_name: str, vpns: dict[str, Vpn]) -> list[VpnTunnelPlan]:
-    """The IPsec tunnels of a node."""
+def vpn_tunnels(
+    network: Network, node_name: str, vpns: dict[str, Vpn], relays: list[str]
+) -> list[VpnTunnelPlan]:
+    """The IPsec tunnels of a node. `relays` is `bongsu.plan.relay.relay_nodes(network)`."""
     node = network.nodes[node_name]
     taken = {t.mark for vpn in vpns.values() for t in vpn.tunnels.values() if t.mark is not None}
     free = (mark for mark in range(FIRST_MARK, 0xFFFFFFFF) if mark not in taken)
     return [
-        _tunnel(network, node, name, vpn, key, tunnel, rank, free)
+        _tunnel(network, node, name, vpn, key, tunnel, rank, free, relays)
         for name, vpn in vpns.items()
         for rank, (key, tunnel) in enumerate(vpn.tunnels.items())
     ]
@@ -140,12 +143,13 @@ def stand_in_plan(network: Network, cloud_name: str) -> NodePlan:
     """
     cloud = network.clouds[cloud_name]
     vpns = {name: vpn for name, vpn in network.vpns.items() if vpn.cloud == cloud_name}
+    relays = relay_nodes(network)
     mirrored: list[VpnTunnelPlan] = []
     peers: list[CloudPeer] = []
     routes: list[RoutePlan] = []
     for site in dict.fromkeys(vpn.site for vpn in vpns.values()):
         own = {name: vpn for name, vpn in vpns.items() if vpn.site == site}
-        tunnels = vpn_tunnels(network, site, own)
+        tunnels = vpn_tunnels(network, site, own, relays)
         # Two sites may have tunnels of one name; here all of them end in one machine.
         taken = {tunnel.name for tunnel in mirrored}
         names = _distinct([tunnel.name for tunnel in tunnels], taken)
@@ -217,12 +221,13 @@ def _tunnel(
     tunnel: VpnTunnel,
     rank: int,
     free: Iterator[int],
+    relays: list[str],
 ) -> VpnTunnelPlan:
     cloud = network.clouds[vpn.cloud]
     profile = PROFILES[cloud.profile]
     underlay = uplink_of(node, vpn)
     interface = node.interfaces[underlay]
-    between = accelerated(network, tunnel)
+    between = accelerated(network, tunnel, relays)
     remote = tunnel.headend if between is None else accelerated_address(network, tunnel)
     local = outside(interface, remote.version) or interface.addresses[0].ip
     public = interface.public if interface.public is not None and local.version == 4 else local
@@ -284,9 +289,7 @@ def _rank(vpn: Vpn, place: int) -> int:
 def _weak(vpn: Vpn, place: int) -> Weak:
     """In the order of the healthy ones, and behind all of them."""
     rank = _rank(vpn, place)
-    return Weak(
-        preference=(PREFERENCE - STEP * rank) // WEAK_PART, prepend=rank + len(vpn.tunnels)
-    )
+    return Weak(preference=(PREFERENCE - STEP * rank) // WEAK_PART, prepend=rank + len(vpn.tunnels))
 
 
 def _announced(network: Network, vpn: Vpn, bgp: VpnBgp) -> list[Prefix]:
