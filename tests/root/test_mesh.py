@@ -12,13 +12,13 @@ from bongsu.model.accelerator import Mesh
 from bongsu.protocol.mesh.packet import Leg, Probe, State, encode_answer, encode_probe, mesh_key
 from bongsu.protocol.mesh.packet import pack_vector as packed
 from bongsu.system import netns
-from tests.root.relay_world import (
+from tests.root.mesh_places import (
     DELAY_MS,
     PORT,
     PlacedMesh,
     World,
+    mesh_places,
     node,
-    relay_world,
     until,
 )
 
@@ -31,7 +31,7 @@ QUICK = Mesh(interval_ms=20, rate=1000, window_s=5, dead_after=5, hold_s=2)
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with relay_world(tmp_path / "links") as made:
+    with mesh_places(tmp_path / "links") as made:
         yield made
 
 

@@ -18,6 +18,8 @@ LENGTH_LIMIT = 80
 """TCP_MD5SIG_MAXKEYLEN (linux/tcp.h): no BGP daemon can use a longer one."""
 PSK_LIMIT = 255
 """Bytes of a pre-shared key; clouds take 64 or 128."""
+RELAY_KEY_LEAST = 16
+"""Bytes: a SipHash key has no more, and one that is shorter could be searched for."""
 KEY_LIMIT = 64 * 1024
 """Bytes of a private key's PEM text."""
 
@@ -89,6 +91,8 @@ def usable_marked(plan: NodePlan) -> dict[SecretRef, Usable]:
     for peer in plan.cloud_peers:
         if peer.password is not None:
             found[peer.password] = _password
+    if plan.relay is not None and plan.relay.key is not None:
+        found[plan.relay.key] = _relay_key
     return found
 
 
@@ -151,6 +155,14 @@ def _password(value: str) -> str:
     if not value.isascii():
         raise ValueError("holds a character that is not ASCII")
     return _usable(value)
+
+
+def _relay_key(value: str) -> str:
+    if len(value.encode()) < RELAY_KEY_LEAST:
+        raise ValueError(f"shorter than {RELAY_KEY_LEAST} bytes")
+    if len(value) > KEY_LIMIT:
+        raise ValueError(f"longer than {KEY_LIMIT} characters")
+    return value
 
 
 def _private_key(value: str) -> str:

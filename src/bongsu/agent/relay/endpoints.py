@@ -8,7 +8,7 @@ that may be dead is none at all, and a firewall that drops our questions is no r
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,12 +18,13 @@ from bongsu.agent.relay.resolve import AGAIN_S, SOON_S, Lookup, choose, resolve,
 from bongsu.model.accelerator import Health as HealthSettings
 from bongsu.model.base import Address
 from bongsu.plan.relay import AcceleratorPlan, EndpointPlan, ListenerPlan
-from bongsu.protocol.health.ike import NAT_T_PORT, Version
+from bongsu.protocol.health.ike import Version
 from bongsu.protocol.health.machine import Health
 
 ASK_S = 3.0
 """An answer later than this is none, whatever the interval."""
-IKE_PORT = 500
+IKE_PORTS = (4500, 500)
+_VERSIONS: tuple[Version, Version] = (2, 1)
 UNCHECKED_S = 5.0
 """How often an endpoint without health probes is looked at, for its name's sake."""
 
@@ -41,8 +42,8 @@ class Watched:
     unresolved: str = ""
     """Why its name was not found the last time."""
     looked_up: float | None = None
-    version: Version = 2
-    """Of IKE, that it answered last."""
+    question: tuple[Version, int] | None = None
+    """Version of IKE and port that it answered last."""
 
     @property
     def alive(self) -> bool:
@@ -166,25 +167,17 @@ class Endpoints:
         assert one.address is not None
         source, target = group.accelerator.off_address, one.address
         first = group.listener.ranges[0][0]
-        question: Awaitable[str]
-        version = one.version
-        if settings.probe == "ike":
-            # One that does not answer may know the other version only.
-            if one.health.missed % 2:
-                version = 1 if one.version == 2 else 2
-            question = ask_ike(version, source, target, ike_port(group.listener), wait_s)
-        elif settings.probe == "tcp":
-            question = ask_tcp(source, target, first, wait_s)
-        else:
-            question = ask_echo(source, target, wait_s)
         try:
-            reason = await question
+            if settings.probe == "ike":
+                reason = await _ask_ike(one, group.listener, source, target, wait_s)
+            elif settings.probe == "tcp":
+                reason = await ask_tcp(source, target, first, wait_s)
+            else:
+                reason = await ask_echo(source, target, wait_s)
         except OSError as error:
             reason = error.strerror or str(error)
         if one.address != target:
             return
-        if not reason:
-            one.version = version
         if one.health.look(reason):
             self._tell(group, one, settings)
 
@@ -213,10 +206,39 @@ class Endpoints:
         self._changed(group.accelerator, group.listener, used)
 
 
-def ike_port(listener: ListenerPlan) -> int:
-    """Where an endpoint is asked: at 500 if the listener has it, else at 4500."""
-    has = any(first <= IKE_PORT <= last for first, last in listener.ranges)
-    return IKE_PORT if has else NAT_T_PORT
+async def _ask_ike(
+    one: Watched, listener: ListenerPlan, source: Address, target: Address, wait_s: float
+) -> str:
+    """What it answered last time; in every way while it does not, for it may know one only."""
+    assert one.health is not None
+    questions = (
+        [one.question] if one.question and not one.health.missed else ike_questions(listener)
+    )
+
+    async def ask(version: Version, port: int) -> tuple[tuple[Version, int], str]:
+        return (version, port), await ask_ike(version, source, target, port, wait_s)
+
+    reason = ""
+    asked = [asyncio.ensure_future(ask(*question)) for question in questions]
+    try:
+        for done in asyncio.as_completed(asked):
+            question, reason = await done
+            if not reason:
+                one.question = question
+                break
+    finally:
+        for each in asked:
+            each.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    return reason
+
+
+def ike_questions(listener: ListenerPlan) -> list[tuple[Version, int]]:
+    """Versions and ports: 4500 first, where the traffic goes behind a NAT."""
+    found = [
+        port for port in IKE_PORTS if any(first <= port <= last for first, last in listener.ranges)
+    ]
+    return [(version, port) for port in found or IKE_PORTS for version in _VERSIONS]
 
 
 def describe(group: Group) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ async def ask_echo(source: Address, target: Address, wait_s: float) -> str:
         try:
             async with asyncio.timeout(wait_s):
                 # Connected, a raw socket is given what comes from there and nothing else.
-                await loop.sock_connect(asked, (str(target), 0))
+                asked.connect((str(target), 0))
                 await loop.sock_sendall(asked, _echo(target.version, identifier, token))
                 while _reply(await loop.sock_recv(asked, _LARGEST), four, token) != wanted:
                     pass
