@@ -343,3 +343,57 @@ def test_a_name_without_a_value_is_an_error() -> None:
 
 def test_golden_has_no_more_than_is_tested() -> None:
     assert {path.name for path in Path(GOLDEN).iterdir()} == set(KEPT)
+
+
+def with_lan(**more: object) -> str:
+    """Document E's page, with the hosts behind a second interface of the gateway."""
+    raw = yaml.safe_load(NETWORKS["hybrid-vpn"].read_text())
+    raw.pop("tests")
+    lab = raw.pop("lab")
+    raw["nodes"]["cpe"]["interfaces"]["ens4"] = {"role": "lan", "addresses": ["10.0.85.1/24"]}
+    raw["nodes"]["cpe"] |= more
+    if not more:
+        lab["hosts"] = {"vm-onprem": {"node": "cpe", "interface": "ens4", "address": "10.0.85.10"},
+                        "vm-cloud": {"cloud": "seoul", "address": "172.16.0.93"}}  # fmt: skip
+        raw["lab"] = lab
+    network = Network.model_validate(raw)
+    return render(network, compile_network(network), "e.yaml")["hub.md"]
+
+
+@pytest.mark.parametrize("more", [{}, {"platform": "ios"}, {"platform": "vyos"}])
+def test_a_lan_of_its_own_has_its_own_address(more: dict[str, object]) -> None:
+    """Neighbours send to it, filters stand in front of it, and what the gateway tries comes from it."""
+    there = "HOST" if more else "172.16.0.93"
+    ping = {
+        "ios": f"ping {there} source 10.0.85.1",
+        "vyos": f"ping {there} source-address 10.0.85.1 count 3",
+    }.get(str(more.get("platform")), f"ping -c 3 -I 10.0.85.1 {there}")
+    page = with_lan(**more)
+    assert ping in page.splitlines()
+    outer, inner = page.split("Every filter in front of ")[1:3]
+    assert outer.startswith("`10.0.236.153`")
+    assert "| `10.0.0.0/16` |" not in outer
+    assert inner.startswith("`10.0.85.1`, on ens4, has to let in:")
+    assert "| `10.0.0.0/16` | all | all | inner traffic" in inner
+    if not more:
+        assert "packets for `172.16.0.0/24, 172.16.1.0/24` to `10.0.85.1`." in page
+        assert "is to be said of `ens4` as well" in page
+        assert "tcpdump -ni ens4 net 172.16.0.0/24" in page
+        assert "ip route get 172.16.0.1 from 10.0.85.1" in page
+
+
+def test_a_lan_behind_a_router_is_where_the_route_leads() -> None:
+    raw = yaml.safe_load(NETWORKS["hybrid-vpn"].read_text())
+    raw.pop("tests"), raw.pop("lab")
+    cpe = raw["nodes"]["cpe"]
+    cpe["interfaces"]["ens4"] = {"role": "lan", "addresses": ["192.168.7.1/24"]}
+    cpe["routes"] = [{"to": "10.0.0.0/16", "via": "192.168.7.2"}]
+    network = Network.model_validate(raw)
+    page = render(network, compile_network(network), "e.yaml")["hub.md"]
+    assert "Every filter in front of `192.168.7.1`, on ens4, has to let in:" in page
+
+
+def test_without_a_lan_of_its_own_nothing_is_said_of_one() -> None:
+    assert hub().count("Every filter in front of") == 1
+    assert "as well: the neighbours" not in hub()
+    assert " from 10." not in hub()

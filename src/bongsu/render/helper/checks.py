@@ -176,10 +176,28 @@ def _hosts(scene: Scene) -> Iterator[Block]:
                 {"host": ours},
             ),
         )
+    yield from _from_the_gateway(scene, found[1] if found is not None else None)
+
+
+def _from_the_gateway(scene: Scene, there: str | None) -> Iterator[Block]:
+    """What the gateway itself can try: as a neighbour on its LAN, for the cloud knows no other."""
+    own = next((str(address) for address, _ in scene.lans().values()), None)
+    ping = {
+        Platform.LINUX: "ping -c 3 -I {own} {there}",
+        Platform.IOS: "ping {there} source {own}",
+        Platform.VYOS: "ping {there} source-address {own} count 3",
+    }.get(scene.plan.platform)
+    values = {"own": own or "", "host": there or "HOST", **scene.values()}
+    if own is not None and ping is not None:
+        said = "At the gateway, from its own address in the LAN: three answers."
+        if there is None:
+            said += " {host} is one in {cloud_networks}."
+        yield Check((ping.format(own=own, there=there or "HOST"),), text(said, values))
     if scene.plan.platform is Platform.LINUX and scene.vpn.binding is not Binding.POLICY:
         prefix = scene.network.clouds[scene.vpn.cloud].networks[0]
+        source = "" if own is None else f" from {own}"
         yield Check(
-            (f"ip route get {prefix[1] if prefix.num_addresses > 1 else prefix[0]}",),
+            (f"ip route get {prefix[1] if prefix.num_addresses > 1 else prefix[0]}{source}",),
             text("At the gateway: *dev* and a tunnel, one of {tunnels}.", _tunnels(scene)),
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bongsu.model.base import Address, Prefix
 from bongsu.model.node import Platform, RoutingDaemon
 from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.cloud import PROFILES
@@ -21,7 +22,13 @@ from bongsu.render.helper.page import (
 )
 from bongsu.render.helper.scene import Scene
 from bongsu.render.helper.service import service_desk
+from bongsu.render.helper.values import joined
 
+FILTER = ("from", "protocol", "port", "for")
+EACH = (
+    "What the table says of its own network card is to be said of {lans} as well: the neighbours are"
+    " there."
+)
 FILES = {Platform.IOS: ("ios", "cfg"), Platform.VYOS: ("vyos", "commands")}
 """Where a router's configuration is among the rendered files, and how its name ends."""
 
@@ -53,23 +60,19 @@ def _way_in(scene: Scene) -> list[Block]:
             rows.append(
                 ((Code(source),), (Plain("ESP (protocol 50)"),), (Plain("all"),), (Plain("ESP"),))
             )
-    own = [str(network) for network in site_networks(scene.network, scene.vpn)]
-    rows += [
-        ((Code(net),), (Plain("all"),), (Plain("all"),), (Plain("inner traffic, to the cloud"),))
-        for net in own
-    ]
+    lans = scene.lans()
+    elsewhere = [network for _, networks in lans.values() for network in networks]
+    own = [each for each in site_networks(scene.network, scene.vpn) if each not in elsewhere]
+    rows += map(_inner, own)
     first = scene.tunnels[0]
     blocks: list[Block] = [
         Heading(2, (Plain("Let it in at the site"),)),
-        Paragraph(
-            (
-                Plain("Every filter in front of "),
-                Code(str(first.local)),
-                Plain(" (a security list, a security group, a firewall) has to let in:"),
-            )
-        ),
-        Table(("from", "protocol", "port", "for"), tuple(rows)),
+        _filter(first.local, " (a security list, a security group, a firewall) has to let in:"),
+        Table(FILTER, tuple(rows)),
     ]
+    for name, (address, networks) in lans.items():
+        blocks.append(_filter(address, f", on {name}, has to let in:"))
+        blocks.append(Table(FILTER, tuple(map(_inner, networks))))
     if first.nat:
         words = (
             "The NAT in front maps {public} to {local} one to one, or forwards UDP 500 and 4500."
@@ -91,6 +94,15 @@ def _way_in(scene: Scene) -> list[Block]:
     return blocks
 
 
+def _filter(address: Address, words: str) -> Paragraph:
+    return Paragraph((Plain("Every filter in front of "), Code(str(address)), Plain(words)))
+
+
+def _inner(network: Prefix) -> tuple[Text, ...]:
+    said = (Plain("all"),), (Plain("all"),), (Plain("inner traffic, to the cloud"),)
+    return ((Code(str(network)),), *said)
+
+
 def _hosted(scene: Scene) -> bool:
     """Whether the gateway may be a machine of some cloud itself: the file says what only such have."""
     uplink = scene.uplink
@@ -99,7 +111,9 @@ def _hosted(scene: Scene) -> bool:
 
 
 def _machine(scene: Scene) -> list[Block]:
-    values = scene.values() | {"local": str(scene.tunnels[0].local)}
+    lans = {name: str(address) for name, (address, _) in scene.lans().items()}
+    local = str(scene.tunnels[0].local)
+    values = scene.values() | {"local": joined(lans.values()) or local}
     rows = []
     for kind, console in CONSOLES.items():
         if (hosting := console.hosting) is not None:
@@ -115,9 +129,10 @@ def _machine(scene: Scene) -> list[Block]:
                 values,
             )
         ),
+        *([Paragraph(text(EACH, {"lans": joined(lans)}))] if lans else []),
         Table(("cloud", "forwarding", "route rule", "filter", "at boot"), tuple(rows)),
         Check(
-            (),
+            tuple(f"tcpdump -ni {name} net {_first_network(scene)}" for name in lans),
             text(
                 "A neighbour's packet for {cloud_networks} arrives at the gateway (`tcpdump` shows"
                 " it).",
@@ -125,6 +140,10 @@ def _machine(scene: Scene) -> list[Block]:
             ),
         ),
     ]
+
+
+def _first_network(scene: Scene) -> Prefix:
+    return scene.network.clouds[scene.vpn.cloud].networks[0]
 
 
 def _secrets(scene: Scene) -> list[Block]:
