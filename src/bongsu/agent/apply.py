@@ -3,7 +3,8 @@
 Everything that can be refused is refused before anything is touched: hashes, secrets, platform, and
 the daemons' own parsers on the very text that will be loaded. Then, in this order: files, secrets in
 place of their markers; nftables (before forwarding, so that it never stands open); sysctl; tunnels with
-their addresses; IPsec; rules; the routing daemons; keepalives; and last what the plan no longer names.
+their addresses; IPsec; rules; the relay; the routing daemons; keepalives; and last what the plan no
+longer names.
 A step that fails later leaves what was done, says so, and may be repeated. What stood there before is
 recorded before it is changed (see owned), and `purge` puts it back.
 
@@ -51,6 +52,7 @@ from bongsu.system.daemons.vici import ViciError
 from bongsu.system.gre.base import GreBackend, GreError
 from bongsu.system.ipsec.interfaces import InterfaceError
 from bongsu.system.netns import NetnsError
+from bongsu.system.relay import RelayError
 from bongsu.system.run import RunError, run
 
 NFT_FILE = Path("/etc/nftables.d/60-bongsu.nft")
@@ -166,6 +168,8 @@ class Applier:
         await self._async_step("watch", self._vpn.follow(plan))
         await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
+        # Before the accelerated addresses are announced.
+        await self._async_step("relay", self._services.relay.apply(request))
         for service in self._services.routing:
             await self._async_step(service.name, service.apply(request))
         await self._async_step("keepalive", self._watch(backend, plan))
@@ -376,7 +380,8 @@ class Applier:
             result = await step
         except (
             BundleError, SecretError, RunError, BirdError, VtyError, ViciError, GreError,
-            InterfaceError, NetnsError, NotReadyError, NetlinkError, OSError, ValueError, KeyError,
+            InterfaceError, NetnsError, NotReadyError, RelayError, NetlinkError, OSError, ValueError,
+            KeyError,
         ) as error:  # fmt: skip
             text = str(error) or type(error).__name__
             text = self._secrets.redact(text) if self._secrets else text

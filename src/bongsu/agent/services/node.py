@@ -8,6 +8,7 @@ from bongsu.agent.events import EventLog
 from bongsu.agent.services.bird import BirdService
 from bongsu.agent.services.frr import FrrService
 from bongsu.agent.services.ipsec import IpsecService
+from bongsu.agent.services.relay import RelayService
 from bongsu.agent.services.service import Service
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
@@ -15,10 +16,11 @@ from bongsu.system.daemons.neighbor import BgpNeighbor
 
 
 class NodeServices:
-    """IPsec, then routing; they end the other way round. Belongs to the event loop's thread."""
+    """IPsec, the relay, then routing; they end the other way round. Belongs to the event loop's thread."""
 
     def __init__(self, state_dir: Path, events: EventLog, worker: ThreadPoolExecutor) -> None:
         self.ipsec = IpsecService(state_dir, events, worker)
+        self.relay = RelayService(state_dir, events, worker)
         self.bird = BirdService(state_dir, events)
         self.frr = FrrService(state_dir, events)
 
@@ -28,7 +30,7 @@ class NodeServices:
 
     @property
     def all(self) -> list[Service]:
-        return [self.ipsec, self.bird, self.frr]
+        return [self.ipsec, self.relay, self.bird, self.frr]
 
     def choose(self, plan: NodePlan) -> None:
         """Find out what carries IPsec here. Blocks. Raises NetnsError."""
