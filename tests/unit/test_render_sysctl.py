@@ -80,3 +80,12 @@ def routed(*others: str) -> TunnelPlan:
 def test_the_way_to_a_peer_is_told_only_where_packets_are_forwarded() -> None:
     assert forwarded(bare(tunnels=[routed()])) == set()
     assert forwarded(bare(tunnels=[routed("eth1")])) == {"net/ipv6/conf/all/forwarding"}
+
+
+def test_a_relay_forwards_nothing_of_the_machines_own_interfaces() -> None:
+    """Only what it asks in the name of `lo` is answered."""
+    plan = plans("accelerated-vpn")["pop-tokyo"]
+    assert plan.relay is not None
+    assert plan.relay.accelerators == []
+    found = {each.key: each.value for each in settings(plan) if "forward" in each.key}
+    assert found == {"net/ipv4/conf/lo/forwarding": 1}

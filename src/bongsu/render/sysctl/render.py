@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from bongsu.model.node import Role
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
+from bongsu.plan.relay import RelayPlan
 from bongsu.plan.tunnel import TunnelPlan
 from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.text import interface
@@ -40,6 +41,8 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
     """`{PATH: text}`, read by systemd-sysctl and by sysctl(8)."""
     lines = [f"# {line}" for line in header]
     lines += ["", *(setting.line for setting in machine_settings(plan))]
+    if plan.relay is not None:
+        lines += ["", *(setting.line for setting in relay_settings(plan.relay))]
     for tunnel in plan.tunnels:
         lines += ["", *(setting.line for setting in tunnel_settings(tunnel))]
     for vpn in plan.vpns:
@@ -48,10 +51,11 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
 
 
 def settings(plan: NodePlan) -> list[Setting]:
-    """Everything in the file, in its order: those of the machine, then of each tunnel."""
+    """Everything in the file, in its order: those of the machine, of the relay, then of each tunnel."""
     of_tunnels = [setting for tunnel in plan.tunnels for setting in tunnel_settings(tunnel)]
     of_vpns = [setting for vpn in plan.vpns for setting in vpn_settings(vpn)]
-    return machine_settings(plan) + of_tunnels + of_vpns
+    relayed = relay_settings(plan.relay) if plan.relay is not None else []
+    return machine_settings(plan) + relayed + of_tunnels + of_vpns
 
 
 def machine_settings(plan: NodePlan) -> list[Setting]:
@@ -76,6 +80,15 @@ def machine_settings(plan: NodePlan) -> list[Setting]:
         # No gre0, gretap0, ip6gre0 that would listen to anybody. Absent in a namespace of its own.
         found.append(Setting("net/core/fb_tunnels_only_for_init_net", 2, optional=True))
     return found
+
+
+def relay_settings(relay: RelayPlan) -> list[Setting]:
+    """The relay asks for the way as if its packets came from `lo`, and is told one only where those
+    would be forwarded. Of the machine's other interfaces nothing is forwarded for its sake.
+    """
+    families = {peer.local.version for peer in relay.peers}
+    families |= {item.off_address.version for item in relay.accelerators}
+    return [Setting(f"net/ipv{family}/conf/lo/forwarding", 1) for family in sorted(families)]
 
 
 def tunnel_settings(tunnel: TunnelPlan) -> list[Setting]:
