@@ -81,10 +81,12 @@ def test_yaml(path: Path) -> None:
     """A piece stands in the example in the place of what the example has."""
     for text in blocks(path, "yaml"):
         piece: dict[str, Any] = yaml.safe_load(text) or {}
-        whole = example("hybrid-vpn" if piece.keys() & {"vpns", "clouds"} else "anycast")
+        vpn = "accelerated-vpn" if path.stem == "accelerator" else "hybrid-vpn"
+        parted = piece.keys() & {"vpns", "clouds", "accelerators"}
+        whole = example(vpn if parted else "anycast")
         if "announce" in piece:
             whole["nodes"]["seoul"]["announce"] = piece.pop("announce")
-        parts = {key: piece.pop(key) for key in ("vpns", "clouds") if key in piece}
+        parts = {key: piece.pop(key) for key in ("vpns", "clouds", "accelerators") if key in piece}
         Network.model_validate(laid_over(whole | piece, parts))
 
 

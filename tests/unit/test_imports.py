@@ -31,6 +31,7 @@ KINDS = {
     "aws-generic": "aws-generic",
     "aws-generic-old": "aws-generic",
     "aws-ios": "aws-ios",
+    "aws-ios-accelerated": "aws-ios",
     "aws-ios-ikev2": "aws-ios",
     "oci-helper": "oci-helper",
     "oci-template": "oci-helper",
@@ -390,6 +391,23 @@ def test_what_was_imported_is_a_network_with_its_peers_where_they_belong() -> No
     assert {str(t.customer) for t in site.vpns} == {"203.0.113.151"}
     found = run_checks(network, {**compile_network(network)})
     assert not [f for f in found if f.severity is Severity.ERROR and f.code.startswith("ACC")]
+
+
+def test_the_download_of_document_b_goes_into_the_file_that_waits_for_it() -> None:
+    waiting = yaml.safe_load((DOWNLOADS / "accelerators.yaml").read_text())
+    wishes = Wishes(
+        site="gw-shanghai", name="office", accelerators=(Way("ga-1"), Way("ga-2")), secrets="/k"
+    )
+    found = network_parts(sample("aws-ios-accelerated"), wishes, waiting)
+    whole = waiting | found.document
+    network = load_text(yaml.safe_dump(whole), "whole.yaml").network
+    judged = run_checks(network, compile_network(network))
+    assert {f.code for f in judged if f.severity is not Severity.INFO} == {"VPN006"}
+    assert network.vpns["office"].static
+    assert [str(n) for n in network.clouds["aws"].networks] == ["172.31.0.0/16"]
+    site = compile_network(network)["gw-shanghai"]
+    assert {(str(t.customer), t.local_id) for t in site.vpns} == {("203.0.113.151",) * 2}
+    assert not [note for note in found.notes if "is seen as" in note or "left out" in note]
 
 
 def test_a_tunnel_without_an_accelerator_is_left_out_with_advice() -> None:
