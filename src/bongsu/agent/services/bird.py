@@ -8,6 +8,7 @@ from typing import Any
 from bongsu.agent.events import EventLog
 from bongsu.agent.services import bird_steering
 from bongsu.agent.services.service import Request, Texts, identity, specifics
+from bongsu.agent.services.single import SingleService
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
 from bongsu.render.bird.cloud import cloud_protocol, takeover_protocol
@@ -19,7 +20,7 @@ from bongsu.system.daemons.standing import Standing
 ASK_S = 2.0
 
 
-class BirdService:
+class BirdService(SingleService):
     """One BIRD. Belongs to the event loop's thread."""
 
     name = "bird"
@@ -63,17 +64,8 @@ class BirdService:
         if loaded != self.supervisor.loaded:
             self.supervisor.remember(loaded)
 
-    async def stop(self) -> bool:
-        return await self.supervisor.stop()
-
-    def close(self) -> None:
-        self.supervisor.close()
-
-    def detach(self) -> None:
-        self.supervisor.detach()
-
     def status(self) -> list[dict[str, Any]]:
-        return [self.supervisor.status()] if self._wanted else []
+        return super().status() if self._wanted else []
 
     def clean(self) -> None:
         self.bird.remove_run_files()

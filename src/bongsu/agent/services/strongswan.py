@@ -9,6 +9,7 @@ from bongsu.agent.certificates import fingerprints
 from bongsu.agent.events import EventLog
 from bongsu.agent.services import kernel_interfaces
 from bongsu.agent.services.service import Request, Texts, identity, meaning
+from bongsu.agent.services.single import SingleService
 from bongsu.agent.supervisor import Supervisor
 from bongsu.plan.node import NodePlan
 from bongsu.system.daemons.charon import Charon
@@ -22,7 +23,7 @@ SETTINGS = Path("/etc/strongswan.d/bongsu.conf")
 KEYS = Path("/etc/swanctl/private")
 
 
-class StrongswanService:
+class StrongswanService(SingleService):
     """One charon. Belongs to the event loop's thread."""
 
     name = "strongswan"
@@ -62,18 +63,6 @@ class StrongswanService:
             request.changed("charon: loaded what differs")
         if loaded != before:
             self.supervisor.remember(loaded)
-
-    async def stop(self) -> bool:
-        return await self.supervisor.stop()
-
-    def close(self) -> None:
-        self.supervisor.close()
-
-    def detach(self) -> None:
-        self.supervisor.detach()
-
-    def status(self) -> list[dict[str, Any]]:
-        return [self.supervisor.status()]
 
     def clean(self) -> None:
         if self._ran:
