@@ -132,7 +132,7 @@ class RelayPlane:
             if not links.forwards("lo", family):
                 raise RelayError(
                     f"IPv{family} forwarding is off, so the relay cannot ask for the way",
-                    f"net.ipv{family}.conf.all.forwarding = 1",
+                    f"net.ipv{family}.conf.lo.forwarding = 1",
                 )
         here = hosts.addresses(self._kernel)
         where = places(
