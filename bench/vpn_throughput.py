@@ -39,6 +39,7 @@ from bongsu.lab.wiring import configure_ports, make_namespaces, make_nat, make_s
 from bongsu.model.network import Network
 from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.render.bundle import make_bundle
+from bongsu.render.libipsec.render import ports
 from bongsu.render.secret import marker
 from bongsu.system import netns
 from bongsu.system.run import Process, run, spawn
@@ -48,6 +49,7 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "hybrid-vpn.yaml"
 DELAYS = re.compile(r", delay_ms: [0-9.]+")
 CPE, CLOUD, TUNNEL = "cpe", "seoul", "vti1"
 PORT = 5201
+KNOWN = {"port": 500, "port_nat_t": 4500}
 LIBIPSEC_MTU = 1400
 """kernel-libipsec reads that much of a packet, whatever its device's MTU is."""
 PATIENCE_S = 30.0
@@ -279,9 +281,12 @@ def files(lab: Lab, node: str, folder: Path) -> tuple[Path, Path]:
         text = text.replace("/run/bongsu/libipsec", str(folder))
         for name, value in lab.secrets.items():
             text = text.replace(marker(f"env:{name}"), value)
-        if node == CLOUD:
-            text = re.sub(r"port = 500[0-9]+", "port = 500", text)
-            text = re.sub(r"port_nat_t = 450[0-9]+", "port_nat_t = 4500", text)
+        if node == CLOUD and kind == "strongswan":
+            for word, own in zip(
+                ("port", "port_nat_t"), ports(lab.plans[node])[TUNNEL], strict=True
+            ):
+                text, cut = re.subn(rf"\b{word} = {own}\b", f"{word} = {KNOWN[word]}", text)
+                assert cut == 1
         path = folder / f"{TUNNEL}.{kind}.conf"
         path.touch(mode=0o600)
         path.write_text(text)
