@@ -43,7 +43,7 @@ from bongsu.system.gre.base import GreBackend
 READY_NAME = "ready"
 STATE_NAMES = (
     SOCKET_NAME, READY_NAME, "agent.log", "agent.log.1", "nftables.json", "redirects",
-    "frr-loaded.conf", "pluto-loaded.conf",
+    "frr-loaded.conf", "pluto-loaded.conf", "relay.json",
 )  # fmt: skip
 STATE_PATTERNS = tuple(
     f"{daemon}{end}"
@@ -114,6 +114,8 @@ class Agent:
                 "keepalive_debug": self._debug.ask,
                 "vpn": self._vpn_status.ask_vpn,
                 "bgp": self._vpn_status.ask_bgp,
+                "accelerator": self._services.relay.ask_accelerator,
+                "paths": self._services.relay.ask_paths,
                 "apply": self._ask_apply,
                 "stop": self._ask_stop,
             },

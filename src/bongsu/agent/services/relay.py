@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from bongsu.agent.control import RequestError
 from bongsu.agent.events import EventLog
+from bongsu.agent.relay import status
 from bongsu.agent.relay.endpoints import Endpoints, Watched
 from bongsu.agent.relay.mesh import MeshShell
 from bongsu.agent.services.service import Request, Texts
@@ -48,6 +50,7 @@ class RelayService:
         self._worker = worker
         self._opened = opened
         self._closed = False
+        self._node = ""
         self._digest = ""
         self._secret: bytes | None = None
         self._machine: object = None
@@ -75,6 +78,7 @@ class RelayService:
         """Nothing of it is a daemon's own language."""
 
     async def apply(self, request: Request) -> None:
+        self._node = request.plan.node
         plan = request.plan.relay
         if plan is None:
             if await self._take_away():
@@ -128,6 +132,24 @@ class RelayService:
         if self._record.exists():
             self._opened().close()
             files.remove(self._record)
+
+    async def ask_accelerator(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The control socket's `accelerator`; with `sessions` each of them."""
+        plan, plane, node = self.plan, self.plane, self._node
+        if plan is None or plane is None:
+            return {"node": node, "accelerators": [], "stray": None, "sessions": None}
+        reading = await self._call(status.read, plane)
+        told = status.accelerators(node, plan, reading, self.mesh, self.endpoints)
+        sessions = status.sessions(reading) if request.get("sessions") else None
+        return {"node": node, **told, "sessions": sessions}
+
+    async def ask_paths(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The control socket's `paths`; `history` names a peer."""
+        history = request.get("history")
+        if history is not None and history not in self.mesh.names.values():
+            known = ", ".join(sorted(self.mesh.names.values())) or "none"
+            raise RequestError("malformed", f"there is no path to {history}; there are: {known}")
+        return {"node": self._node, **status.paths(self._node, self.mesh, history)}
 
     async def _take_away(self) -> bool:
         self._stop_tasks()

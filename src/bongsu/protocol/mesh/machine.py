@@ -89,7 +89,7 @@ class Mesh:
         self.own = own
         self.epoch = epoch
         self.told = Told()
-        self._settings = settings
+        self.settings = settings
         self._peers: dict[int, _Peer] = {}
         self._next_look = 0
         self._next_figures = 0
@@ -98,8 +98,8 @@ class Mesh:
     @property
     def interval_ns(self) -> int:
         """Between two probes to one peer."""
-        spread = math.ceil(len(self._peers) * SECOND / self._settings.rate)
-        return max(self._settings.interval_ms * MS, spread)
+        spread = math.ceil(len(self._peers) * SECOND / self.settings.rate)
+        return max(self.settings.interval_ms * MS, spread)
 
     def follow(self, peers: Iterable[int], now: int, paths: Mapping[int, int] = {}) -> None:
         """Measure exactly these. One that stays keeps its window unless the interval is another.
@@ -110,7 +110,7 @@ class Mesh:
         kept = {number: self._peers[number] for number in wanted if number in self._peers}
         self._peers = dict.fromkeys(wanted)  # type: ignore[assignment]  # the interval is theirs
         interval = self.interval_ns
-        settings = self._settings
+        settings = self.settings
         rules = Rules(settings.hold_s * SECOND, settings.better_percent / 100)
         for place, number in enumerate(wanted):
             due = now + place * interval // len(wanted)
@@ -187,7 +187,7 @@ class Mesh:
         if whole:
             self._next_figures = now + FIGURES_NS
         for peer in self._peers.values():
-            dead = peer.window.unanswered(now) >= self._settings.dead_after
+            dead = peer.window.unanswered(now) >= self.settings.dead_after
             if whole or dead != (peer.figures.state is State.DEAD):
                 peer.figures = peer.window.figures(now)
                 self._vector = None
@@ -241,9 +241,9 @@ class Mesh:
 
     def _told_leg(self, peer: _Peer, destination: int, now: int) -> Leg:
         """What a peer said last, unless that is older than a dead path's last answer."""
-        old = 2 * SECOND + 2 * self._settings.dead_after * self.interval_ns
+        old = 2 * SECOND + 2 * self.settings.dead_after * self.interval_ns
         return peer.vector.get(destination, Leg()) if now - peer.told_ns <= old else Leg()
 
     def _window(self, interval: int) -> Window:
-        settings = self._settings
+        settings = self.settings
         return Window(interval, settings.window_s * SECOND, settings.dead_after)
