@@ -2,7 +2,8 @@
 
 A far end calls the well-known ports, and only one process can have them. A table of ours sends what
 comes from a tunnel's far end, to its near end, to that tunnel's ports; connection tracking turns the
-answers back. The table holds nothing else and is replaced as a whole.
+answers back, and what routers say of them (docs/decisions/0011). The table holds nothing else and is
+replaced as a whole.
 """
 
 import hashlib
