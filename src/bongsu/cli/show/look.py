@@ -29,14 +29,15 @@ def look(
     fine: Callable[[dict[str, Any]], bool],
     watch: bool,
     as_json: bool,
+    arguments: Mapping[str, Any] | None = None,
 ) -> None:
     """Ask, and show `view(answer, width)` of each. Exit 1 unless all answer and all are `fine`."""
     if watch and as_json:
         fail("--watch is for people, --json for machines: choose one", code=EXIT_USAGE)
     if watch:
-        _watch(lambda: _page(_ask(agents, request), view))
+        _watch(lambda: _page(_ask(agents, request, arguments or {}), view))
         return
-    found = _ask(agents, request)
+    found = _ask(agents, request, arguments or {})
     if as_json:
         print_json([
             {"node": name or None, "error": answer} if isinstance(answer, str)
@@ -50,11 +51,13 @@ def look(
         raise typer.Exit(EXIT_FINDINGS)
 
 
-def _ask(agents: Mapping[str, AgentClient], request: str) -> dict[str, Answer]:
+def _ask(
+    agents: Mapping[str, AgentClient], request: str, arguments: Mapping[str, Any]
+) -> dict[str, Answer]:
     found: dict[str, Answer] = {}
     for name, agent in agents.items():
         try:
-            found[name] = agent.call(request)
+            found[name] = agent.call(request, **arguments)
         except AgentError as error:
             found[name] = str(error)
     return found
