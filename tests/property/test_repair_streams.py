@@ -48,7 +48,7 @@ class Channel:
         return out
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     how=modes,
     seed=st.integers(0, 2**32),
@@ -133,17 +133,17 @@ def test_choice_equal(
     assert (out.rows, out.depth, out.residual) == (theirs.rows, theirs.depth, theirs.residual)
 
 
-@settings(max_examples=150, deadline=None)
-@given(data=st.data(), seed=st.integers(0, 2**32))
-def test_nonsense_with_a_right_tag(data: st.DataObject, seed: int) -> None:
-    """A peer gone mad: nothing but what it sent as data is handed over, unless parity says so; no crash."""
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.1, 0.5, 0.9]))
+def test_nonsense_with_a_right_tag(seed: int, share: float) -> None:
+    """A peer gone mad harms itself alone: no crash, no memory lost, the same for both."""
     noise = random.Random(seed)
     sender = Sender(UP, 9, mode(block=5, overhead_percent=60), 0)
     receiver = Receiver(UP)
     with CReceiver(UP, pool=256) as compiled:
         for number in range(40):
             for packet in sender.put(relayed(UP, 60, number), number):
-                kind = data.draw(st.integers(0, 4))
+                kind = noise.randrange(1, 5) if noise.random() < share else 0
                 mangled = bytearray(packet)
                 if kind == 1:
                     mangled[noise.randrange(COMMON, len(packet))] ^= 1 << noise.randrange(8)
@@ -161,7 +161,6 @@ def test_nonsense_with_a_right_tag(data: st.DataObject, seed: int) -> None:
                     continue
                 if trailer.type in (Type.REPORT, Type.HELLO):
                     continue
-                compiled.take(raw, number)
-                receiver.take(raw[:-12], trailer, number)
+                assert compiled.take(raw, number) == receiver.take(raw[:-12], trailer, number)
         compiled.clear()
         assert compiled.left == 256

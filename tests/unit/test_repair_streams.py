@@ -139,10 +139,18 @@ def test_old_reports_are_not_believed(made: type) -> None:
     sender.report(7, bad, 1000)
     worst = [rows(sender.put(relayed(UP, 44), 1001 + n)) for n in range(20)][-1]
     assert worst >= 4
-    # replayed from before, forged about the future: neither helps
+    # replayed from before: it does not help
     sender.report(7, Report(500, 500, 0, 0, (0,) * 5, 0, 0), 1100)
-    sender.report(7, Report(10**6, 10**7, 0, 0, (0,) * 5, 0, 0), 1200)
     assert [rows(sender.put(relayed(UP, 44), 1201 + n)) for n in range(20)][-1] == worst
+
+
+@pytest.mark.parametrize("made", [Sender, CSender])
+def test_a_receiver_that_was_lied_to_is_told(made: type) -> None:
+    sender = made(UP, 7, mode(), 0)
+    sender.put(relayed(UP, 44), 0)
+    # it heard of a packet that was never sent; the numbers we are at would be old to it
+    sender.report(7, Report(500_000, 1, 0, 0, (0,) * 5, 0, 0), 1)
+    assert Trailer.unpack(sender.put(relayed(UP, 44), 2)[0] + bytes(8)).epoch == 8
 
 
 def receivers(delay_us: int = 0) -> list[Python | CReceiver]:

@@ -74,12 +74,13 @@ class Sender:
 
     def report(self, epoch: int, report: Report, now: int) -> None:
         """Only what is newer than what is known; who began anew is believed when it knows more."""
-        if epoch > self.epoch:
+        unsent = epoch == self.epoch and _signed(report.highest - self.next) >= 0
+        if epoch > self.epoch or unsent:
+            # it remembers us from before we forgot, or was told in our name what we never sent
             self.epoch, self._last = epoch + 1, None
             return
         last = self._last
-        unsent = _signed(report.highest - self.next) >= 0
-        if epoch < self.epoch or unsent or (last and not _newer(report, last)):
+        if epoch < self.epoch or (last and not _newer(report, last)):
             return
         if last is None or report.judged < last.judged:
             self._history.clear()

@@ -9,6 +9,7 @@ import contextlib
 import ctypes as c
 import hashlib
 import os
+import secrets
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -175,12 +176,12 @@ def _peer(number: int, local: Address, remote: Address) -> PeerConfig:
 
 
 def _next_epoch(state_dir: Path) -> int:
-    """Above those of all earlier runs; the first one's where that cannot be known."""
+    """Above those of all earlier runs; by chance where they are not known, lest it be one of theirs."""
     path = state_dir / EPOCH_FILE
     try:
         before = int(path.read_text())
     except (OSError, ValueError):
-        before = 0
+        before = secrets.randbelow(1 << 30)
     epoch = before + EPOCHS if 0 <= before < (1 << 31) else EPOCHS
     with contextlib.suppress(OSError):
         write_atomic(path, f"{epoch}\n", 0o600)

@@ -234,15 +234,19 @@ void rp_sender_report(struct rp_sender *sender, uint32_t epoch, const struct rp_
 	for (uint32_t i = 0; i < sizeof(words) / 4; i++)
 		words[i] = ntohl(words[i]);
 	memcpy(&report, words, sizeof(report));
-	if (epoch > sender->epoch) {
-		/* it remembers us from before we forgot; what we send now would be taken for old */
+	if (epoch > sender->epoch ||
+	    (epoch == sender->epoch && (int32_t)(report.highest - sender->next) >= 0)) {
+		/*
+		 * It remembers us from before we forgot, or was told in our name what we never sent:
+		 * either way what we send now would be taken for old.
+		 */
 		sender->epoch = epoch + 1;
 		sender->reported = false;
 		return;
 	}
 	ahead = (int32_t)(report.highest - sender->last.highest);
-	if (epoch < sender->epoch || (int32_t)(report.highest - sender->next) >= 0 ||
-	    (sender->reported && (ahead < 0 || (!ahead && report.judged <= sender->last.judged)))) {
+	if (epoch < sender->epoch || (sender->reported && (ahead < 0 || (!ahead &&
+				      report.judged <= sender->last.judged)))) {
 		sender->sent.stale_reports++;
 		return;
 	}

@@ -253,15 +253,18 @@ static void greet(struct rp_engine *engine, struct rp_peer *peer)
 	struct hello hello = { engine->nonce, peer->theirs };
 	struct rp_trailer trailer = { .epoch = htonl(engine->epoch), .type = RP_HELLO };
 	uint32_t size = HELLO_SIZE - RP_TAG;
-	struct rp_peer *first = hop(engine, peer, 0);
+	struct rp_peer *next;
 
-	if (!first)
-		return;
 	rp_header_write(packet, 0, peer->config.number, engine->number, 0);
 	memcpy(packet + RP_COMMON, &hello, sizeof(hello));
 	memcpy(packet + RP_COMMON + sizeof(hello), &trailer, sizeof(trailer) - RP_TAG);
 	sign(engine, packet, size);
-	queue_own(engine, first, packet, HELLO_SIZE, 0);
+	/* copies by the second path are worth sending while that one lives */
+	for (uint32_t path = 0; path < peer->paths; path++) {
+		next = hop(engine, peer, path);
+		if (next)
+			queue_own(engine, next, packet, HELLO_SIZE, 0);
+	}
 	engine->counts.hellos++;
 }
 
