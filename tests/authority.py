@@ -40,6 +40,11 @@ class Authority:
         run(["openssl", *line.split(), "-out", "own.pem"], cwd=self._folder)
         return self._read("own.pem"), self._read("own.key")
 
+    def serial(self) -> str:
+        """Of the certificate that was signed last, hexadecimal."""
+        said = run(["openssl", "x509", "-in", "own.pem", "-noout", "-serial"], cwd=self._folder)
+        return said.stdout.strip().partition("=")[2].lower().lstrip("0")
+
     def _do(self, line: str, days: int) -> None:
         argv = ["openssl", *line.split(), "-subj", f"/CN={self._name}", "-days", str(days)]
         run([*argv, "-out", "ca.pem"], cwd=self._folder)

@@ -150,5 +150,43 @@ CASES: dict[str, tuple[str, str | None, str]] = {
         "icmp",
         "192.0.2.2 says: Connection refused",
     ),
+    "pluto calls, the far end's certificate is another authority's": (
+        """\
+"two" #5: sent IKE_AUTH request {cipher=AES_CBC_256 integ=HMAC_SHA2_256_128 prf=HMAC_SHA2_256 group=DH19}
+"two" #5: authentication failed: no certificate matched ECDSA with SHA2_256 and '@cloud.example.net'
+"two" #5: deleting state (STATE_V2_PARENT_I2) aged 1.08185s and sending notification
+""",
+        "certificate",
+        "not signed by our CA, or its key is not ECDSA",
+    ),
+    "pluto answers, the far end's certificate is for another name": (
+        """\
+"two" #14: X509: authentication failed; peer certificate subjectAltName extension does not match ID_FQDN \
+'cloud.example.net'
+"two" #14: responding to IKE_AUTH message (ID 1) from 198.51.100.6:500 with encrypted notification \
+AUTHENTICATION_FAILED
+"two" #14: encountered fatal error in state STATE_V2_PARENT_R1
+""",
+        "id",
+        "certificate is not for cloud.example.net",
+    ),
+    "pluto calls with ECDSA, the far end answers with RSA": (
+        """\
+"ec0" #31: authentication failed: peer authentication requires policy RSASIG_v1_5
+"ec0" #31: deleting state (STATE_V2_PARENT_I2) aged 0.010907s and sending notification
+""",
+        "certificate",
+        "another kind than ours",
+    ),
+    "pluto calls, the far end's certificate is not valid": (
+        """\
+"ec0" #69: NSS: ERROR: IPsec certificate CN="authority, hub" invalid: SEC_ERROR_EXTENSION_NOT_FOUND: \
+Certificate extension not found.
+"ec0" #69: NSS: end certificate invalid
+"ec0" #69: X509: certificate payload rejected for this connection
+""",
+        "certificate",
+        "not valid: Certificate extension not found",
+    ),
 }
 """Name -> (lines, code of the cause or None, words of it or how often nobody answered)."""

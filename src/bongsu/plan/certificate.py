@@ -37,6 +37,8 @@ class X509:
     """Digits of the UTC time, year first: they sort as times do."""
     public_key: bytes
     """SubjectPublicKeyInfo, DER."""
+    is_rsa: bool
+    """Whether its key is; else it is most likely one of an elliptic curve."""
     key_id: str
     """What NSS calls its key by (CKA_ID, CKAID): SHA-1 of the modulus or of the point, hexadecimal."""
 
@@ -83,8 +85,18 @@ def read_der(der: bytes) -> X509:
         fields = fields[1:]
     issuer, validity, subject, key = (content for _, content in fields[2:6])
     (kind, begins), *_ = _elements(validity)
-    return X509(der, _name(subject), _name(issuer), _time(kind, begins), _wrap(_SEQUENCE, key),
-                _key_id(key))  # fmt: skip
+    (_, algorithm), (kind_of_key, bits) = _elements(key)
+    _expect(kind_of_key, _BITS)
+    is_rsa = _dotted(next(_elements(algorithm))[1]) == _RSA
+    return X509(
+        der,
+        subject=_name(subject),
+        issuer=_name(issuer),
+        not_before=_time(kind, begins),
+        public_key=_wrap(_SEQUENCE, key),
+        is_rsa=is_rsa,
+        key_id=_key_id(bits[1:], is_rsa=is_rsa),
+    )
 
 
 def words(name: Name) -> str:
@@ -155,11 +167,8 @@ def _time(kind: int, data: bytes) -> str:
     return ("20" if text[:2] < "50" else "19") + text
 
 
-def _key_id(info: bytes) -> str:
-    (_, algorithm), (kind, bits) = _elements(info)
-    _expect(kind, _BITS)
-    key = bits[1:]
-    if _dotted(next(_elements(algorithm))[1]) == _RSA:
+def _key_id(key: bytes, *, is_rsa: bool) -> str:
+    if is_rsa:
         ((_, numbers),) = _elements(key)
         kind, modulus = next(_elements(numbers))
         _expect(kind, _INTEGER)

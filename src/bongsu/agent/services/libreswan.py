@@ -153,7 +153,11 @@ class LibreswanService:
 
 
 def _proofs(plan: NodePlan) -> list[Proof]:
-    return [Proof(vpn, own, ca) for vpn, (own, ca) in sorted(read_certificates(plan).items())]
+    versions = {tunnel.vpn: tunnel.ike_version for tunnel in plan.vpns}
+    return [
+        Proof(vpn, own, ca, versions[vpn])
+        for vpn, (own, ca) in sorted(read_certificates(plan).items())
+    ]
 
 
 def _entries(proofs: list[Proof], request: Request) -> list[Entry]:

@@ -27,6 +27,7 @@ def _rule(pattern: str, layer: Layer, code: str, text: str, sure: int = 2) -> _R
     return _Rule(re.compile(pattern), layer, code, text, sure)
 
 
+_CERTIFICATE = "the far end's certificate"
 _PSK = "the pre-shared keys differ"
 RULES = (
     # strongSwan
@@ -64,10 +65,19 @@ RULES = (
           "kernel", "the kernel refuses the keys: `bongsu doctor` says what it can do", 3),
     _rule(r"no private key found for '(?P<who>[^']*)'", Layer.IKE, "no-key",
           "there is no private key for {who}", 3),
-    _rule(r"(no trusted .*public key found|issuer .* not found|certificate .*(expired|not valid))",
-          Layer.IKE, "certificate", "the far end's certificate is not signed by our CA or not valid",
-          3),
+    _rule(r"(no trusted .*public key found|issuer .* not found|certificate .*(expired|not valid)"
+          r"|constraint check failed: peer not authenticated by CA)",
+          Layer.IKE, "certificate", f"{_CERTIFICATE} is not signed by our CA or not valid", 3),
     # Libreswan
+    _rule(r"peer certificate subjectAltName extension does not match \S+ '(?P<want>[^']*)'",
+          Layer.IKE, "id", f"{_CERTIFICATE} is not for {{want}}: set peer_id", 3),
+    _rule(r"no certificate matched (?P<kind>\S+)", Layer.IKE, "certificate",
+          f"{_CERTIFICATE} is not signed by our CA, or its key is not {{kind}}", 3),
+    _rule(r"NSS: ERROR: IPsec certificate .* invalid: \w+: (?P<what>[^\n]+?)\.?$", Layer.IKE,
+          "certificate", f"{_CERTIFICATE} is not signed by our CA or not valid: {{what}}", 3),
+    _rule(r"peer authentication requires policy (?P<kind>RSASIG|ECDSA)", Layer.IKE, "certificate",
+          f"{_CERTIFICATE} has a key of another kind than ours, which Libreswan does not take"
+          " ({kind})", 3),
     _rule(r"rejected by peer: AUTHENTICATION_FAILED", Layer.IKE, "auth",
           "the far end refuses us (AUTHENTICATION_FAILED): the pre-shared key or an identity is"
           " wrong", 2),

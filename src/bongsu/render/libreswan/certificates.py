@@ -1,4 +1,5 @@
-"""What Libreswan is told of certificates: by which key ours is found, and who must have signed theirs.
+"""What Libreswan is told of certificates: by which key ours is found and signs, and who must have signed
+theirs.
 
     /etc/ipsec.d/bongsu-certificates.conf    a section for each connection, which its tunnels include
 
@@ -24,12 +25,19 @@ class Proof:
     vpn: str
     certificate: X509
     authority: X509
+    ike_version: int = 2
 
     @property
     def options(self) -> dict[str, str]:
-        """Of each `conn`. An authority is named exactly: type and value of each attribute, as encoded."""
+        """Of each `conn`. An authority is named exactly: type and value of each attribute, as encoded.
+
+        Asked for both kinds, Libreswan signs as with an RSA key, whatever key it has; asked for ECDSA,
+        it takes nothing else from the far end. So both can be asked for only where ours is RSA.
+        """
+        both = self.certificate.is_rsa and self.ike_version == 2
         return {
             "leftckaid": self.certificate.key_id,
+            "authby": "rsasig,ecdsa" if both else "rsasig" if self.certificate.is_rsa else "ecdsa",
             "rightca": f'"{_distinguished(self.authority.subject)}"',
         }
 
@@ -86,6 +94,10 @@ def refusals(proofs: Iterable[Proof]) -> list[str]:
             found.append(
                 f"the certificates of {other.vpn} and {proof.vpn} have one key, by which Libreswan"
                 " finds a certificate: give each its own key, or both the same certificate"
+            )
+        if proof.ike_version == 1 and not own.is_rsa:
+            found.append(
+                f"the certificate of {proof.vpn} has no RSA key: Libreswan's IKEv1 knows no other"
             )
         if any(len(part) != 1 for part in authority.subject):
             found.append(

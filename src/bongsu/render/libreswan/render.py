@@ -97,7 +97,6 @@ def _authentication(tunnel: VpnTunnelPlan) -> Options:
         return {"authby": "secret"}
     return {
         "also": section_name(tunnel.vpn),
-        "authby": "rsasig" if tunnel.ike_version == 1 else "rsasig,ecdsa",
         "leftsendcert": "always",
         "rightrsasigkey": "%cert",
     }
