@@ -71,6 +71,11 @@ def received(lab: Lab, cloud: str) -> dict[str, int]:
     return {n["description"]: n["received"] for n in neighbors if n["established"]}
 
 
+def lowered(lab: Lab, site: str) -> list[str]:
+    """Tunnels whose routes count less: what is degraded after a fall."""
+    return [one["name"] for one in lab.agent(site).call("vpn")["tunnels"] if one["lowered"]]
+
+
 def kernel_routes(lab: Lab, node: str) -> list[str]:
     shown = run(["ip", "-4", "route", "show", "table", "all"], netns=lab.paths.netns(node)).stdout
     return [word for line in shown.splitlines() for word in line.split()]
@@ -113,6 +118,7 @@ def test_so_they_are_where_only_the_clouds_way_is_lost(lab: Lab) -> None:
     there = next(name for name, host in hosts.items() if host.cloud is not None)
     target = lab.topology.hosts[there]
     assert soon(lambda: received(lab, vpn.cloud) == {first: 1, second: 1})
+    assert soon(lambda: lowered(lab, vpn.site) == [])
     headend = vpn.tunnels[first].headend
     rules = DEAF.format(family="ip" if headend.version == 4 else "ip6", headend=headend)
     space = lab.paths.netns(vpn.site)

@@ -64,6 +64,13 @@ def test_while_it_begins_not_everything_is_there() -> None:
     assert not at(one, 1, WEAK)
     assert not at(one, 2, WEAK)
     assert not at(one, 2.5, UP)
+    # As after a fall: what the way up lacks is the verdict's business, not for long.
+    again = Demotion(0)
+    assert not any((at(again, 0, UP), at(again, 1, DOWN), at(again, 2, WEAK), at(again, 4.9, WEAK)))
+    assert not at(again, 5, WEAK, NO_BGP), "another reason, and none of the tunnel's"
+    assert not at(again, 6, WEAK)
+    assert not at(again, 8.9, WEAK)
+    assert at(again, 9, WEAK)
     late = Demotion(0)
     assert not at(late, 1, WEAK)
     assert at(late, 4, WEAK), "never up, and that for a while"

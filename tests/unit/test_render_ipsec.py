@@ -337,3 +337,28 @@ def test_two_tunnels_of_one_name_are_refused() -> None:
     plan = plans("hybrid-vpn")["cpe"]
     with pytest.raises(RenderError, match="two IPsec tunnels called vti1"):
         render_node(plan.model_copy(update={"vpns": [plan.vpns[0], plan.vpns[0]]}))
+
+
+def test_a_standby_by_policy_is_behind_the_active_one_in_the_kernel() -> None:
+    """Two policies with the same selectors: the one that came last would be used otherwise."""
+    policy = {"binding": Binding.POLICY}
+    assert "priority" not in swanctl(**policy, rank=0)
+    found = [
+        int(re.findall(r"priority = (\d+)", swanctl(**policy, rank=rank))[0]) for rank in (1, 2)
+    ]
+    assert found[1] == found[0] + 1
+    assert "priority" not in swanctl(binding=Binding.XFRM, rank=1), "there routes decide"
+    plan = changed(plans("vpn-ipv6")["site"], **policy, rank=1)
+    for path, text in render_node(plan).items():
+        assert "/libipsec/" not in path or "priority" not in text, "user space has its own order"
+
+
+def test_in_user_space_each_by_policy_has_a_routing_table_of_its_own() -> None:
+    plan = plans("hybrid-vpn")["cpe"]
+    policies = [each.model_copy(update={"binding": Binding.POLICY}) for each in plan.vpns]
+    plan = plan.model_copy(update={"vpns": policies})
+    texts = [text for path, text in render_node(plan).items() if path.endswith(".strongswan.conf")]
+    tables = [re.findall(r"routing_table = (\d+)", text) for text in texts]
+    assert len({one for (one,) in tables}) == len(plan.vpns) == 2
+    routed = render_node(plans("hybrid-vpn")["cpe"])
+    assert not any("routing_table" in text for text in routed.values())

@@ -17,7 +17,7 @@ class Pace:
     """How long things have to last, seconds."""
 
     first_s: float = 3.0
-    """Degraded for so long, where it has never been up: while it begins, not everything is there."""
+    """Degraded for so long, unless it was up before: while it begins, not everything is there."""
     hold_s: float = 10.0
     """Up for so long before its routes count again."""
     most_s: float = 300.0
@@ -37,7 +37,10 @@ class Demotion:
         self._verdict = Verdict.DOWN
         self._since = now
         self._ended = now
-        self._been_up = False
+        self._was_up = False
+        """Before it was degraded."""
+        self._ailing: int | None = None
+        """Since when it is degraded for a reason of its own."""
 
     @property
     def hold_s(self) -> float:
@@ -47,17 +50,22 @@ class Demotion:
     def look(self, now: int, verdict: Verdict, cause: Cause | None) -> bool:
         """Take in the verdict of now; whether its routes count less."""
         if verdict is not self._verdict:
+            self._was_up = self._verdict is Verdict.UP
             self._verdict, self._since = verdict, now
-        self._been_up |= verdict is Verdict.UP
-        lasted_s = (now - self._since) / NS
-        if not self.weak and verdict is Verdict.DEGRADED and _of_the_tunnel(cause):
-            if self._been_up or lasted_s >= self.pace.first_s:
-                forgiven = now - self._ended >= self.pace.forgiven_s * NS
-                self.times = 1 if forgiven else self.times + 1
-                self.weak = True
-        elif self.weak and verdict is Verdict.UP and lasted_s >= self.hold_s:
+        if self._is_ailing(now, verdict, cause) and not self.weak:
+            forgiven = now - self._ended >= self.pace.forgiven_s * NS
+            self.times = 1 if forgiven else self.times + 1
+            self.weak = True
+        elif self.weak and verdict is Verdict.UP and now - self._since >= self.hold_s * NS:
             self.weak, self._ended = False, now
         return self.weak
+
+    def _is_ailing(self, now: int, verdict: Verdict, cause: Cause | None) -> bool:
+        if verdict is not Verdict.DEGRADED or not _of_the_tunnel(cause):
+            self._ailing = None
+            return False
+        self._ailing = now if self._ailing is None else self._ailing
+        return self._was_up or now - self._ailing >= self.pace.first_s * NS
 
 
 def _of_the_tunnel(cause: Cause | None) -> bool:

@@ -17,6 +17,9 @@ from bongsu.render.text import RenderError
 REKEY_AT = 0.9
 """Of a lifetime: strongSwan's own proportion. The whole lifetime is what the far end is told."""
 
+PRIORITY, PRIORITY_BIT = 400_000, 512
+"""charon's own priority of an ESP policy for any address, and what each bit of a prefix takes off it."""
+
 START = {"initiate": "start", "respond": None, "on-demand": "trap"}
 LOST = {"restart": "restart", "clear": None, "hold": "trap"}
 
@@ -129,7 +132,18 @@ def _child(tunnel: VpnTunnelPlan, child: Child, *, interface: bool, traps: bool)
         "mark_out": mark if vti else None,
         "if_id_in": mark if xfrm else None,
         "if_id_out": mark if xfrm else None,
+        "priority": _priority(tunnel, child) if interface else None,
     }
+
+
+def _priority(tunnel: VpnTunnelPlan, child: Child) -> int | None:
+    """Of a standby's policies: just behind what charon gives those of the active one (5.9, TS of all
+    protocols). Of two with the same selectors the one that came last would be used otherwise.
+    """
+    if tunnel.binding is not Binding.POLICY or tunnel.rank == 0:
+        return None
+    length = min(p.prefixlen for p in child.local) + min(p.prefixlen for p in child.remote)
+    return PRIORITY - PRIORITY_BIT * length + tunnel.rank
 
 
 def _dpd(dpd: Dpd | None, *, version2: bool) -> Settings:
