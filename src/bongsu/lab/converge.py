@@ -118,6 +118,8 @@ def _vpns_missing(lab: Lab) -> Iterator[str]:
             if state.get("state") != "up":
                 verdict, cause = state.get("state") or "not there yet", state.get("cause")
                 yield f"{node}: {tunnel.name} is {verdict}" + (f": {cause}" if cause else "")
+            elif state.get("lowered"):
+                yield f"{node}: routes over {tunnel.name} count less, for it was degraded"
         silent = {neighbor["address"] for neighbor in told if not neighbor["received"]}
         for peer in plan.cloud_peers:
             if node in lab.network.nodes and str(peer.address) in silent:

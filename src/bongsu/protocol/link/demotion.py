@@ -20,9 +20,9 @@ class Pace:
     """Degraded for so long, unless it was up before: while it begins, not everything is there."""
     hold_s: float = 10.0
     """Up for so long before its routes count again."""
-    most_s: float = 300.0
+    most_s: float = 60.0
     """What the hold grows to, doubled by each demotion."""
-    forgiven_s: float = 600.0
+    forgiven_s: float = 300.0
     """After so long without one it begins anew."""
 
 
