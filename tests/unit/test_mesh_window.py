@@ -113,3 +113,10 @@ def test_sequences_begin_anew_after_32_bits(start: int) -> None:
     window._answered = start - 1
     now = run(window, [10 * MS] * 6)
     assert window.figures(now - 100 * MS).lost == 0
+
+
+def test_what_was_sent_before_anybody_was_there_is_no_loss() -> None:
+    window = Window(EVERY, 30 * SECOND, 5)
+    now = run(window, [None] * 20 + [10 * MS] * 10 + [None] * 2 + [10 * MS])
+    seen = window.figures(now + SECOND)
+    assert (seen.sent, seen.lost) == (13, 2)

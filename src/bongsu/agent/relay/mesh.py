@@ -30,7 +30,7 @@ from bongsu.protocol.mesh.packet import (
     mesh_key,
 )
 from bongsu.protocol.mesh.path import Change
-from bongsu.protocol.mesh.words import said
+from bongsu.protocol.mesh.words import said, why
 from bongsu.system.stamps import SO_TIMESTAMPNS, monotonic, stamp_of
 
 AT_ONCE = 256
@@ -54,7 +54,7 @@ class MeshShell:
         """Packets that did not count, by why."""
         self.names: dict[int, str] = {}
         self.last: dict[int, dict[str, Any]] = {}
-        """The newest event of each destination's path: `time`, `cause`."""
+        """The newest event of each destination's path: `time`, `cause`, and `why` without the way."""
         self._plan: RelayPlan | None = None
         self._key = b""
         self._port = 0
@@ -141,7 +141,8 @@ class MeshShell:
             why=change.why.value, before=self.names.get(change.before),
             next_hop=self.names.get(change.after),
         )  # fmt: skip
-        self.last[change.destination] = {"time": event.time, "cause": cause}
+        reason = why(change, self.names, mesh.window_s, mesh.dead_after)
+        self.last[change.destination] = {"time": event.time, "cause": cause, "why": reason}
         self._changed(change.destination, change.after)
 
     def _send(self, number: int, data: bytes) -> None:

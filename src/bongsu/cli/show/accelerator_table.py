@@ -10,9 +10,9 @@ from bongsu.cli.show.columns import Row, Table, clock, draw, size
 from bongsu.cli.show.keepalive_table import ago, quantity
 
 TABLE = Table(
-    ("Accelerator", "Here", "Way", "Endpoints", "Sessions", "Up", "Down", "Dropped", "State"),
-    frozenset({"Accelerator", "Here", "Way", "State"}),
-    (("Way", 6), ("Accelerator", 4)),
+    ("Accelerator", "Here", "Via", "Endpoints", "Sessions", "Up", "Down", "Dropped", "State"),
+    frozenset({"Accelerator", "Here", "Via", "State"}),
+    (("Via", 6), ("Accelerator", 4)),
     "State",
     {"up": "green", "degraded": "yellow", "down": "bold red"},
 )
@@ -58,7 +58,7 @@ def row(each: Mapping[str, Any]) -> Row:
     """A row of one entry of `accelerators`."""
     endpoints = [one for listener in each["listeners"] for one in listener["endpoints"]]
     alive = sum(one["state"] in ("up", "unchecked") for one in endpoints)
-    ways = list(dict.fromkeys(path["way"] for path in each["paths"]))
+    ways = list(dict.fromkeys(path["way"].removeprefix("through ") for path in each["paths"]))
     counted = [each[way] for way in ("up", "down") if each[way] is not None]
     cells = (
         each["name"],
@@ -79,8 +79,8 @@ def session_table(sessions: Sequence[Mapping[str, Any]], width: int) -> Text:
     names = list(dict.fromkeys((each["accelerator"], each["role"]) for each in sessions))
     for name, role in names:
         own = [s for s in sessions if (s["accelerator"], s["role"]) == (name, role)]
-        title = "sessions that leave here" if role == "egress" else "clients that enter here"
-        text.append(f"{name}: {len(own)} {title}\n", style="bold")
+        title = "sessions out of here" if role == "egress" else "clients in by here"
+        text.append(f"{name}, {title}: {len(own)}\n", style="bold")
         text.append_text(draw(SESSIONS, [session_row(each) for each in own], width, "none"))
         text.append("\n")
     text.rstrip()
@@ -136,7 +136,7 @@ def _path(path: Mapping[str, Any]) -> str:
     elif path["way_state"] == "dead":
         said += ", dead"
     if path["last_change"] is not None:
-        said += f"; {path['last_change']['cause']}"
+        said += f", for {path['last_change']['why']}"
     return said
 
 

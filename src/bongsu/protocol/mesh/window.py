@@ -58,6 +58,8 @@ class Window:
         self._count = 0
         self._answered = -1
         """The newest probe, by count, that was answered."""
+        self._first: int | None = None
+        """The first one that was: those before found nobody there yet, which is no loss."""
         self._patience_ns = max(interval_ns, FIRST_PATIENCE_NS)
 
     def send(self, now: int) -> int:
@@ -78,12 +80,14 @@ class Window:
             return False
         self._rtt_ns[slot] = took - min(held_ns, took)
         self._answered = max(self._answered, place)
+        self._first = place if self._first is None else min(place, self._first)
         return True
 
     def figures(self, now: int) -> Figures:
         """What is known now."""
         # From the oldest to the newest: jitter is of neighbours.
-        order = np.arange(max(0, self._count - self._room), self._count) % self._room
+        oldest = max(self._first or 0, self._count - self._room, 0)
+        order = np.arange(oldest, self._count) % self._room
         sent, rtt = self._sent_ns[order], self._rtt_ns[order]
         recent = sent > now - self._window_ns
         found = rtt[recent & (rtt >= 0)]

@@ -11,7 +11,7 @@ NS_PER_MS = 1e6
 
 def said(change: Change, names: Mapping[int, str], window_s: int, dead_after: int) -> str:
     """`through tokyo, direct lost 48 % of the last 30 s`."""
-    return f"{way_name(change, names)}, {_why(change, names, window_s, dead_after)}"
+    return f"{way_name(change, names)}, {why(change, names, window_s, dead_after)}"
 
 
 def way_name(change: Change, names: Mapping[int, str]) -> str:
@@ -26,7 +26,8 @@ def named(destination: int, next_hop: int, names: Mapping[int, str]) -> str:
     return f"through {names.get(next_hop, str(next_hop))}"
 
 
-def _why(change: Change, names: Mapping[int, str], window_s: int, dead_after: int) -> str:
+def why(change: Change, names: Mapping[int, str], window_s: int, dead_after: int) -> str:
+    """What is wrong with the way that was left."""
     before = named(change.destination, change.before, names)
     left, taken = change.left, change.taken
     if change.why is Why.GONE or left is None:
