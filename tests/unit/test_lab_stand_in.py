@@ -31,3 +31,14 @@ def test_it_sends_back_what_the_original_would() -> None:
         here = stand_in(original)
         for there, stands in zip(original.tunnels, here.tunnels, strict=True):
             assert reflects(stands, here.platform) == reflects(there, original.platform)
+
+
+def test_a_service_is_given_what_a_linux_site_would_be_given() -> None:
+    """Alibaba's VPN Gateway takes no file; in a lab its tunnels are strongSwan's all the same."""
+    original = plans("vpn-alibaba")["shanghai"]
+    here = stand_in(original)
+    assert here.platform is Platform.LINUX
+    assert here.vpns == original.vpns
+    files = render_node(here)
+    assert "remote_addrs = 203.0.113.21" in files["/etc/swanctl/conf.d/bongsu.conf"]
+    assert not [path for path in files if path.startswith("/alibaba/")]
