@@ -15,8 +15,6 @@
 #define GRE_PMTU_AGE_NS (600ULL * 1000 * 1000 * 1000)
 /* At most one "too big" message a millisecond for each tunnel (RFC 1812, 4.3.2.8). */
 #define GRE_ICMP_GAP_NS (1000ULL * 1000)
-/* Bytes of the offending packet that such a message quotes: two headers and then some. */
-#define GRE_QUOTE 128
 
 /* Slot 0 belongs to no tunnel: it counts what could not be given to one. */
 #define GRE_NO_SLOT 0

@@ -7,15 +7,12 @@
  * The outer UDP checksum is zero, over IPv6 too (RFC 6935, RFC 6936): what it would protect, the
  * addresses and ports inside and whose packet it is, the tag covers; and payload has its own.
  */
-#include "relay_judge.h"
+#include "relay_pmtu.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 /* Outer IPv6, UDP, relay header, inner IPv6 with a fragment header, UDP and an IKE header's start. */
 #define HEADERS 192
-#define FAMILY4 2 /* AF_INET */
-#define FAMILY6 10 /* AF_INET6 */
-#define LOOPBACK 1 /* ifindex of `lo`, in every network namespace: what the machine itself sends */
 #define EALREADY 114
 
 #define OVER_UDP (sizeof(struct udp) + sizeof(struct relay_header))
@@ -48,7 +45,7 @@ INLINE struct relay_work *begin(bool fast)
 	if (!w)
 		return NULL;
 	w->wrapped = 0;
-	w->readable = 0;
+	w->readable = UNREADABLE;
 	w->fast = fast;
 	w->trusted = 0;
 	w->translate = 0;
@@ -71,16 +68,15 @@ INLINE void read_wrapped(struct relay_work *w, void *at, void *end, __u32 room, 
 	__u8 version;
 
 	w->wrapped = 1;
-	if ((void *)(head + 1) + 1 > end || room < sizeof(*head))
+	if ((void *)(head + 1) + 1 > end || room <= sizeof(*head))
 		return;
 	w->head = *head;
 	version = *(__u8 *)(head + 1) >> 4;
-	/* what is not readable as a packet is at least readable as a header */
-	w->readable = 1;
+	w->readable = READ_HEADER;
 	if (version != 4 && version != 6)
 		return;
 	if (parse(head + 1, end, room - sizeof(*head), version == 6, gso, &w->in))
-		w->readable = 2;
+		w->readable = READ_ALL;
 }
 
 /*
@@ -118,28 +114,6 @@ INLINE int judge(struct relay_work *w, __u32 flags)
 	if (w->wrapped)
 		return relay_judge_wrapped(w);
 	return relay_judge_raw(w, flags);
-}
-
-/* Asks the routing table for the way of a packet of `total` bytes. */
-INLINE long look_up(void *ctx, struct relay_work *w, const __u8 *source, const __u8 *target,
-		    bool six, __u8 protocol, __u32 total)
-{
-	struct bpf_fib_lookup *fib = &w->fib;
-
-	__builtin_memset(fib, 0, sizeof(*fib));
-	fib->l4_protocol = protocol;
-	fib->tot_len = total;
-	fib->ifindex = LOOPBACK;
-	if (six) {
-		fib->family = FAMILY6;
-		__builtin_memcpy(fib->ipv6_src, source, 16);
-		__builtin_memcpy(fib->ipv6_dst, target, 16);
-	} else {
-		fib->family = FAMILY4;
-		fib->ipv4_src = four_of(source);
-		fib->ipv4_dst = four_of(target);
-	}
-	return bpf_fib_lookup(ctx, fib, sizeof(*fib), 0);
 }
 
 /* Of outer packets to a peer: bytes before the inner packet. */

@@ -383,11 +383,13 @@ INLINE int arrive(struct relay_work *w)
 		if (!from || w->ip.sport != c->port)
 			return discard(w, RELAY_UNKNOWN_PEER);
 	}
-	if (!w->readable || w->head.version != RELAY_VERSION || w->head.kind > RELAY_DOWN ||
-	    w->head.hops > RELAY_HOPS || w->head.zero ||
-	    (w->in.protocol != IPPROTO_UDP && w->in.protocol != IPPROTO_TCP))
-		return discard(w, w->readable == 1 ? RELAY_MALFORMED : RELAY_HEADER);
+	if (w->readable == UNREADABLE || w->head.version != RELAY_VERSION ||
+	    w->head.kind > RELAY_DOWN || w->head.hops > RELAY_HOPS || w->head.zero)
+		return discard(w, RELAY_HEADER);
 	w->direction = w->head.kind;
+	if (w->readable != READ_ALL ||
+	    (w->in.protocol != IPPROTO_UDP && w->in.protocol != IPPROTO_TCP))
+		return discard(w, RELAY_MALFORMED);
 	destination = bpf_ntohl(w->head.destination);
 	source = bpf_ntohl(w->head.source);
 	if (destination != c->node) {

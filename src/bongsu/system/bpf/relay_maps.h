@@ -3,24 +3,16 @@
 #ifndef BONGSU_RELAY_MAPS_H
 #define BONGSU_RELAY_MAPS_H
 
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-#include <stdbool.h>
-
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
 #include "relay.h"
+#include "too_big.h"
+
+#define FAMILY4 2 /* AF_INET */
+#define FAMILY6 10 /* AF_INET6 */
+#define LOOPBACK 1 /* ifindex of `lo`, in every network namespace: what the machine itself sends */
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "SipHash is little-endian, and so are the machines that this was written for"
 #endif
-
-#define INLINE static __always_inline
 
 #define TABLE(name, entries, key_type, value_type)          \
 	struct {                                            \
@@ -114,16 +106,17 @@ enum relay_act {
 	RELAY_SEND,    /* send the inner packet by the routing table */
 };
 
-#define RELAY_RAW 0	/* came as it is */
-#define RELAY_WRAPPED 1 /* came from another PoP, or is said to */
+#define UNREADABLE 0
+#define READ_HEADER 1
+#define READ_ALL 2
 
 /* One packet's working memory: more than a stack has. */
 struct relay_work {
 	struct relay_packet ip; /* as it arrived */
 	struct relay_packet in; /* what it carries; of a raw packet the same */
 	struct relay_header head;
-	__u8 wrapped;
-	__u8 readable; /* the relay header and the inner packet could be read */
+	__u8 wrapped;  /* came from another PoP, or so it looks */
+	__u8 readable; /* and how far it could be read */
 	__u8 fast;     /* XDP: decide what is plain only */
 	__u8 trusted;  /* from the engine's device */
 	__u8 translate; /* put `source` to `dport` into the inner packet, one hop older */
@@ -171,9 +164,10 @@ struct {
 
 struct relay_hop {
 	__u64 tick;
+	__u8 source[16];
 	__u8 target[16];
-	__u8 destination[6];
-	__u8 source[6];
+	__u8 to[6];
+	__u8 from[6];
 	__u32 ifindex; /* 0: not by XDP */
 	__u32 mtu;
 	__u32 zero;
@@ -240,22 +234,6 @@ INLINE struct relay_accelerator *accelerator_of(__u32 slot)
 	return bpf_map_lookup_elem(&rl_accels, &slot);
 }
 
-INLINE __u16 fold(__u64 sum)
-{
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)sum;
-}
-
-INLINE bool same16(const void *a, const void *b)
-{
-	const __u64 *x = a, *y = b;
-
-	return x[0] == y[0] && x[1] == y[1];
-}
-
 INLINE void copy16(void *to, const void *from)
 {
 	__u64 *x = to;
@@ -269,11 +247,5 @@ INLINE __be32 four_of(const __u8 *address)
 {
 	return ((const __be32 *)address)[3];
 }
-
-/*
- * What the compiler knows to be no NULL pointer, the verifier of some kernels has lost sight of when
- * the proof went through the stack. This makes the compiler forget, so that a check stays one.
- */
-#define OPAQUE(variable) asm volatile("" : "+r"(variable))
 
 #endif

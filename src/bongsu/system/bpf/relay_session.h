@@ -104,7 +104,7 @@ INLINE void prove_down(struct relay_work *w, struct relay_record *r)
 	__u32 *found, index;
 
 	if (r->validation == RELAY_VALIDATE_TCP) {
-		if (r->proof != RELAY_PROVED)
+		if (r->proof != RELAY_PROVED && !(w->in.flags & TCP_RST))
 			r->acknowledges = w->in.sequence + w->in.payload +
 					  !!(w->in.flags & TCP_SYN) + !!(w->in.flags & TCP_FIN);
 		return;

@@ -86,19 +86,6 @@ INLINE long translate(struct __sk_buff *skb, const struct relay_work *w)
 	return bpf_skb_store_bytes(skb, at, &ports, sizeof(ports), 0);
 }
 
-/* Sends by the way that the routing table gave last. */
-INLINE long send_out(struct relay_work *w)
-{
-	struct bpf_redir_neigh next = {};
-
-	next.nh_family = w->fib.family;
-	if (w->fib.family == FAMILY4)
-		next.ipv4_nh = w->fib.ipv4_dst;
-	else
-		__builtin_memcpy(next.ipv6_nh, w->fib.ipv6_dst, 16);
-	return bpf_redirect_neigh(w->fib.ifindex, &next, sizeof(next), 0);
-}
-
 /* 0, or why there is no way. With RELAY_TOO_BIG, w->fib.mtu_result is what would pass. */
 INLINE __u32 reason_of(long answer)
 {
@@ -157,10 +144,10 @@ INLINE int to_peer(struct __sk_buff *skb, struct relay_work *w, int act)
 	total = w->segment + overhead(peer);
 	limit = path_mtu(peer);
 	if (limit && total > limit)
-		return too_big(skb, w, limit - overhead(peer));
+		return too_big(skb, w, act, limit - overhead(peer));
 	why = reason_of(look_up(skb, w, peer->local, peer->remote, outer6, IPPROTO_UDP, total));
 	if (why == RELAY_TOO_BIG && w->fib.mtu_result > overhead(peer))
-		return too_big(skb, w, w->fib.mtu_result - overhead(peer));
+		return too_big(skb, w, act, w->fib.mtu_result - overhead(peer));
 	if (why)
 		return shot(w, why);
 	if (relay_commit(w, act) != act)
@@ -183,7 +170,7 @@ INLINE int to_end(struct __sk_buff *skb, struct relay_work *w)
 
 	why = reason_of(look_up(skb, w, source, target, w->in.six, w->in.protocol, w->segment));
 	if (why == RELAY_TOO_BIG)
-		return too_big(skb, w, w->fib.mtu_result);
+		return too_big(skb, w, RELAY_SEND, w->fib.mtu_result);
 	if (why)
 		return shot(w, why);
 	if (relay_commit(w, RELAY_SEND) != RELAY_SEND)
@@ -232,6 +219,9 @@ int relay_ingress(struct __sk_buff *skb)
 	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present ||
 	    skb->pkt_type != 0 /* PACKET_HOST */)
 		return TC_ACT_UNSPEC;
+	if ((skb->mark & CUT_MASK) == CUT_HEAD || (skb->mark & CUT_MASK) == CUT_REST)
+		if (cut(skb))
+			return TC_ACT_SHOT;
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
 	if (data + HEADERS > end && data + skb->len > end) {
