@@ -159,6 +159,13 @@ def test_room_follows_the_pops_that_may_carry_it() -> None:
     # A third PoP counts where it may be on the way, and only there.
     assert room({"third": pop("192.0.2.9/24", mtu=1300)}) == 1448
     assert room({"third": pop("192.0.2.9/24", mtu=1300, transit=True)}) == 1248
+    # Nor does one that carries another accelerator.
+    text = document()
+    text["nodes"]["other"] = pop("192.0.2.9/24", mtu=1300)
+    text["accelerators"]["gb"] = text["accelerators"]["ga"] | {
+        "regions": {"x": {"node": "other", "address": "192.0.2.9"}}
+    }
+    assert tunnel_of(text).accelerated == tunnel_of(document()).accelerated
     # Between PoPs of which one has IPv6 alone the outer header is longer.
     assert room({"near": pop("2001:db8:2::2/64")}) == 1428
 

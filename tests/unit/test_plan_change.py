@@ -82,7 +82,11 @@ def test_a_table_names_no_field_that_there_is_not() -> None:
     ("change", "ends", "why"),
     [
         ({"ike": {"lifetime_s": 3600}}, True, "ike_lifetime_s"),
-        ({"tunnels": {"vti1": {"headend": "192.0.2.9"}}}, True, "remote"),
+        (
+            {"tunnels": {"vti1": {"headend": "192.0.2.9", "peer_id": "193.122.99.212"}}},
+            True,
+            "remote",
+        ),
         ({"probe": {}}, False, "probe"),
         ({"mtu": 1300}, False, "mtu"),
         ({"rpf": "strict"}, False, "rpf"),
@@ -96,6 +100,16 @@ def test_an_ipsec_tunnel_is_negotiated_anew_or_stays(
     found = fate(node, "IPsec tunnel", "vti1")
     assert (found.what, found.ends) == ("changed", ends)
     assert why in found.why
+
+
+def test_networks_behind_the_cloud_are_filters_while_selectors_are_everything() -> None:
+    more = {"clouds": {"seoul": {"networks": ["172.16.0.0/16"]}}}
+    found = fate(changes(HYBRID, more)["cpe"], "IPsec tunnel", "vti1")
+    assert (found.ends, found.why) == (False, ("remote_networks",))
+    policy = {"vpns": {"hub": {"selectors": "networks"}}}
+    before = merged(example(HYBRID), policy)
+    (_, old), (_, new) = (compiled(json.dumps(v)) for v in (before, merged(before, more)))
+    assert fate(node_changes(old, new)["cpe"], "IPsec tunnel", "vti1").ends
 
 
 def test_only_the_tunnel_that_changes_is_told_of() -> None:
@@ -195,8 +209,18 @@ def test_what_ends_an_accelerators_sessions(change: Any, why: str) -> None:
 )
 def test_what_they_outlive(change: Any) -> None:
     found = fate(changes(ACCELERATED, change)["pop-seoul"], "accelerator", GA)
-    grown = found.why == ("ports of ipsec", "listeners")
-    assert (found.what, found.ends) == ("changed", grown)
+    assert (found.what, found.ends) == ("changed", False)
+
+
+def test_an_egress_that_moves_takes_the_sessions_with_it() -> None:
+    away = at({"egress": {"node": "pop-tokyo", "off_address": "203.0.113.74"}})
+    moved = changes(ACCELERATED, away)
+    old = fate(moved["pop-seoul"], "accelerator", GA)
+    assert (old.what, old.ends) == ("removed", True)
+    assert fate(moved["pop-tokyo"], "accelerator", GA).what == "added"
+    entry = fate(moved["pop-shanghai"], "accelerator", GA)
+    assert entry.ends
+    assert "egress" in entry.why
 
 
 def test_the_other_accelerator_is_not_told_of() -> None:
