@@ -28,7 +28,8 @@ POPS = ("a", "b", "c")
 PORT = 4610
 SECRET = b"what the PoPs of this test share"
 ACCELERATOR = 4711
-PROTOCOL = 0x88B5
+PROTOCOL = 0x0003
+"""ETH_P_ALL."""
 PATIENCE_S = 60.0
 """Far more than anything takes here, on the slowest machine."""
 

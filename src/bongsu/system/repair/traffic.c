@@ -7,8 +7,11 @@
 
 #include "engine.h"
 
-/* Of packets that go into the device: what its tc program knows them by (IEEE's, for experiments). */
-#define PROTOCOL 0x88B5
+/* Ethertypes of what goes into the device: the inner packet's own, for the relay's program there takes
+ * the relay header off, which the kernel allows to IP packets alone (bpf_skb_adjust_room).
+ */
+#define PROTOCOL_4 0x0800
+#define PROTOCOL_6 0x86DD
 #define REPORT_US 100000ULL
 /* Nothing came for so long: what is missing is not merely overtaken. */
 #define QUIET_US 50000ULL
@@ -166,7 +169,8 @@ void rp_send(void *context, uint8_t *packet, uint32_t size, bool parity)
 static void to_device(void *context, uint8_t *packet, uint32_t size)
 {
 	struct rp_engine *engine = context;
-	struct tun_pi info = { .proto = htons(PROTOCOL) };
+	bool six = packet[RP_HEADER] >> 4 == 6;
+	struct tun_pi info = { .proto = htons(six ? PROTOCOL_6 : PROTOCOL_4) };
 
 	memcpy(packet - sizeof(info), &info, sizeof(info));
 	if (write(engine->tun, packet - sizeof(info), size + sizeof(info)) < 0)
