@@ -309,25 +309,6 @@ def test_a_wrong_key_is_named(lab: Lab, cli: Cli) -> None:
     assert f"{fault} is not in effect" in says
 
 
-def test_a_wrong_key_outlives_a_power_cut(lab: Lab, cli: Cli) -> None:
-    whole(lab)
-    bring_in(lab, "wrong-key:vti2")
-    try:
-        bring_in(lab, "node-kill:cpe")
-        heal(lab, "node-kill:cpe")
-        wait_for("the other tunnel", lambda: best(lab, "cpe", "172.16.0.0/24") == "vti1")
-
-        def differs() -> bool:
-            tunnel = {t["name"]: t for t in lab.agent("cpe").call("vpn")["tunnels"]}["vti2"]
-            return tunnel["state"] == "down" and "pre-shared key" in (tunnel["cause"] or "")
-
-        wait_for("the key is still wrong", differs)
-    finally:
-        heal(lab, "node-kill:cpe")
-        heal(lab, "wrong-key:vti2")
-    whole(lab)
-
-
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from bongsu.intent import IntentError, load_text
+from bongsu.lab import fault, state
 from bongsu.lab.blueprint import Topology
 from bongsu.lab.lab import Lab, lab_plans
 from bongsu.lab.lifecycle import link_spec
 from bongsu.lab.nat import ruleset
-from bongsu.lab.state import LabPaths
+from bongsu.lab.state import LabPaths, new_record, update_record, write_record
 from bongsu.lab.topology import TopologyError, build_topology
 from bongsu.lab.vpn_fault import is_headend, is_tunnel
 from bongsu.lab.wrong_key import with_wrong_keys
@@ -195,3 +196,17 @@ def test_a_wrong_key_is_of_one_tunnel_and_by_reference(network: Network) -> None
     right = {tunnel.name: tunnel.psk for tunnel in plan.vpns}
     assert wrong == right | {"vti2": "file:/run/bongsu/wrong-key/vti2.psk"}
     assert make_bundle(with_wrong_keys(plan, ["vti2"])).plan != plan
+
+
+def test_a_wrong_key_outlives_a_power_cut(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that comes back carries out what it did: with the keys that are wrong, and no others."""
+    monkeypatch.setattr(state, "LABS_DIR", tmp_path)
+    write_record(new_record("t", "network.yaml", keep=True))
+    update_record("t", faults={"wrong-key:vti2": 1.0, "silent-loss:vti1": 2.0})
+    lab = Lab.of("t", network)
+    right = lab.plans["cpe"]
+    assert fault._plan_now(lab, "cpe") == with_wrong_keys(right, ["vti2"]) != right
+    assert fault._plan_now(lab, "cpe", healed="vti2") == right
+    assert fault._plan_now(lab, "seoul") == lab.plans["seoul"]
