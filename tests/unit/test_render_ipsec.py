@@ -356,9 +356,22 @@ def test_a_standby_by_policy_is_behind_the_active_one_in_the_kernel() -> None:
 def test_in_user_space_each_by_policy_has_a_routing_table_of_its_own() -> None:
     plan = plans("hybrid-vpn")["cpe"]
     policies = [each.model_copy(update={"binding": Binding.POLICY}) for each in plan.vpns]
-    plan = plan.model_copy(update={"vpns": policies})
+    plan = plan.model_copy(update={"vpns": policies, "ipsec": IpsecDaemon.STRONGSWAN})
     texts = [text for path, text in render_node(plan).items() if path.endswith(".strongswan.conf")]
     tables = [re.findall(r"routing_table = (\d+)", text) for text in texts]
     assert len({one for (one,) in tables}) == len(plan.vpns) == 2
     routed = render_node(plans("hybrid-vpn")["cpe"])
     assert not any("routing_table" in text for text in routed.values())
+
+
+def test_libreswan_routes_the_same_selectors_once() -> None:
+    """As seen in the VM: the second of two tunnels by policy never comes up, nor takes over."""
+    plan = plans("hybrid-vpn")["cpe"]
+    assert not [each for each in refusals(plan) if "takes over" in each.reason], "by interface"
+    policies = [each.model_copy(update={"binding": Binding.POLICY}) for each in plan.vpns]
+    found = list(refusals(plan.model_copy(update={"vpns": policies})))
+    (told,) = [each for each in found if "takes over" in each.reason]
+    assert told.path == ("vpns", "hub", "tunnels", "vti2")
+    assert "into vti1 alone" in told.reason
+    apart = [policies[0], policies[1].model_copy(update={"remote_selectors": []})]
+    assert not list(refusals(plan.model_copy(update={"vpns": apart})))

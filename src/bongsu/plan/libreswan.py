@@ -5,7 +5,9 @@ algorithms there are was asked of Debian's build (4.10, `ipsec algparse`).
 """
 
 from collections.abc import Iterator
+from itertools import product
 
+from bongsu.model.base import Prefix
 from bongsu.model.proposal import Suite, suite
 from bongsu.model.vpn import Binding
 from bongsu.plan.node import NodePlan
@@ -28,6 +30,7 @@ def refusals(plan: NodePlan) -> Iterator[Refusal]:
             if refusal not in told:
                 told.add(refusal)
                 yield refusal
+    yield from _same_selectors(plan.vpns)
 
 
 def common_group(proposals: list[str]) -> tuple[list[str], list[str]]:
@@ -76,6 +79,24 @@ def _why_not(chosen: Suite, phase: str, version: int) -> str | None:
     if version == 1 and phase == "esp" and chosen.group and not chosen.group.startswith("modp"):
         return f"with IKEv1 forward secrecy has modp groups only, not {chosen.group}"
     return None
+
+
+def _same_selectors(tunnels: list[VpnTunnelPlan]) -> Iterator[Refusal]:
+    """Seen with 4.10: "cannot route -- route already in use", also when the first is down."""
+    held: dict[tuple[Prefix, Prefix], VpnTunnelPlan] = {}
+    for tunnel in tunnels:
+        if tunnel.binding is not Binding.POLICY:
+            continue
+        pairs = list(product(tunnel.local_selectors, tunnel.remote_selectors))
+        if shared := next((pair for pair in pairs if pair in held), None):
+            yield Refusal(
+                ("vpns", tunnel.vpn, "tunnels", tunnel.name),
+                f"without interfaces Libreswan leads {shared[0]} - {shared[1]} into"
+                f" {held[shared].name} alone, and {tunnel.name} has it too: it never takes over",
+                "`binding: vti`, or leave `ipsec` of the node out: strongSwan does it",
+            )
+        for pair in pairs:
+            held.setdefault(pair, tunnel)
 
 
 def _interface(tunnel: VpnTunnelPlan) -> Iterator[Refusal]:
