@@ -14,6 +14,22 @@ POP = ("nodes", "pop-shanghai")
 NONE_THROUGH = "vpns: {office: {tunnels: {ga1: {accelerator: null}, ga2: {accelerator: null}}}}"
 PORTS = "{protocol: %s, ports: [%s], endpoints: {one: {address: 198.51.100.11}}}"
 
+SECOND_SITE = """
+nodes:
+  gw-beijing:
+    role: router
+    interfaces:
+      wan: {role: uplink, addresses: [192.0.2.74/26], gateway: 192.0.2.65}
+      lan: {role: lan, addresses: [10.30.0.1/16]}
+vpns:
+  beijing:
+    site: gw-beijing
+    cloud: seoul
+    static: true
+    tunnels:
+      bj1: {%sheadend: 198.51.100.11, inside: 169.254.11.2/30, peer: 169.254.11.1, psk: 'env:K'}
+"""
+
 CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
     # code, severity, change, path, a part of the message
     ("ACC001", E, "vpns: {office: {encapsulation: false}}", (*OFFICE, "encapsulation"), "ga-1"),
@@ -183,6 +199,14 @@ CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
         (*OFFICE, "tunnels", "ga2", "accelerator"),
         "ga1 and ga2 enter ga-1 by one address",
     ),
+    ("ACC015", E, "vpns: {office: {start: respond}}", (*OFFICE, "start"), "no way for a call"),
+    (
+        "ACC016",
+        E,
+        SECOND_SITE % "accelerator: ga-1, ",
+        ("vpns", "beijing", "tunnels", "bj1", "accelerator"),
+        "bj1 of gw-beijing and ga1 of gw-shanghai come to 198.51.100.11 from 203.0.113.151",
+    ),
 ]
 
 
@@ -232,6 +256,8 @@ QUIET: list[tuple[str, str]] = [
     ("ACC009", f"{NONE_THROUGH}\nrelay: {{key: null}}\naccelerators: null"),
     ("ACC011", EARS % "ipsec: {endpoints: {named: {address: vpn.example.net}}}"),
     ("ACC014", "vpns: {office: {tunnels: {ga2: {accelerator: null}}}}"),
+    ("ACC015", f"{NONE_THROUGH[:-2]}, start: respond}}}}"),
+    ("ACC016", SECOND_SITE % ""),
 ]
 
 
