@@ -57,7 +57,7 @@ INLINE int wrap(struct relay_work *w, struct relay_record *r, const __u8 *source
 	l = listener_of(r->listener);
 	if (l && l->flags & RELAY_REPAIR) {
 		w->wants = 1;
-		w->repair = !!c->repair;
+		w->repair = c->repair && engine_lives();
 		if (w->fast && w->repair)
 			return RELAY_PASS;
 	}

@@ -46,6 +46,17 @@ TABLE(rl_regions, 16384, struct relay_region, __u32);
 TABLE(rl_ports, 65536, struct relay_page, struct relay_ports);
 TABLE(rl_devices, 256, __u32, __u32); /* interfaces that XDP may send by */
 
+/*
+ * The repair engine's device, in place 0. The kernel takes it out when the device goes, which it does
+ * with the engine's process, however that ends.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} rl_engine SEC(".maps");
+
 /* What the data plane makes itself; their sizes are set when they are loaded. */
 MEMORY(rl_records, 1, struct relay_record);
 MEMORY(rl_spis, 1, struct relay_spi);
@@ -192,6 +203,13 @@ INLINE struct relay_counters *counters(__u32 slot)
 	__u32 index = bpf_get_smp_processor_id() * RELAY_SLOTS + slot;
 
 	return bpf_map_lookup_elem(&rl_counts, &index);
+}
+
+INLINE bool engine_lives(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rl_engine, &zero);
 }
 
 /* An increment is not atomic and need not be: softirqs of one CPU do not interrupt each other. */

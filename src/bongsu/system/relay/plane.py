@@ -4,6 +4,7 @@ Found again, not kept: every program is bound to all maps that hold state, so on
 interface leads a new process to everything (as with GRE). Works in the calling thread's namespace.
 """
 
+import struct
 from collections.abc import Sequence
 from typing import Any, Final, Self
 
@@ -53,6 +54,7 @@ _HASHES: Final = {
     "rl_regions": (layout.REGION_KEY.itemsize, 4),
     "rl_ports": (layout.PAGE_KEY.itemsize, layout.PORTS.itemsize),
     "rl_devices": (4, 4),
+    "rl_engine": (4, 4),
     "rl_flows": (layout.FLOW.itemsize, 4),
     "rl_backs": (layout.BACK.itemsize, 4),
     "rl_known": (layout.KNOWN.itemsize, 4),
@@ -222,6 +224,11 @@ class RelayPlane:
         """The repair engine's device, None without one."""
         if ifindex is not None:
             attach.tc_attach(ifindex, "ingress", self._programs["relay_repaired"], seats.PRIORITY)
+        engine = struct.pack("=I", 0)
+        if ifindex is None:
+            self._maps["rl_engine"].delete(engine)
+        else:
+            self._maps["rl_engine"].update(engine, struct.pack("=I", ifindex))
         self._config["repair"] = ifindex or 0
         if self._repair is not None and self._repair != ifindex:
             attach.tc_detach(self._repair, "ingress", seats.PRIORITY)
