@@ -1,8 +1,10 @@
 """PoPs with agents: an accelerator carries, paths move, endpoints die, agents come and go."""
 
+import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,9 @@ accelerators:
         endpoints: {endpoints}
         health: {{probe: icmp, interval_s: 1, misses: 2}}
         idle_s: 60
+        {repair}
 """
+REPAIRED = "repair: {mode: reed-solomon, block: 8, overhead_percent: 100, delay_ms: 50}"
 ONE = "{one: {address: 198.51.100.18}}"
 TWO = "{one: {address: 198.51.100.18, weight: 255}, two: {address: 198.51.100.22, weight: 0}}"
 
@@ -63,7 +67,7 @@ TWO = "{one: {address: 198.51.100.18, weight: 255}, two: {address: 198.51.100.22
 class World:
     """Three PoPs, a client and two endpoints around one router, on which the paths are broken."""
 
-    def __init__(self, found: list[Box], endpoints: str = ONE) -> None:
+    def __init__(self, found: list[Box], endpoints: str = ONE, repair: str = "") -> None:
         self.middle, self.client, self.one, self.two, *pops = found
         self.pops = dict(zip(POPS, pops, strict=True))
         sides = [
@@ -84,7 +88,9 @@ class World:
                 box.ip(f"addr add {other}/32 dev wan")
                 self.middle.ip(f"route add {other}/32 via {address}")
         run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], netns=self.middle.netns)
-        network = load_text(FILE.format(endpoints=endpoints), "relay-world.yaml").network
+        network = load_text(
+            FILE.format(endpoints=endpoints, repair=repair), "relay-world.yaml"
+        ).network
         self.plans = compile_network(network)
 
     def start(self, *names: str) -> None:
@@ -121,11 +127,15 @@ class World:
         (found,) = self.ask(name, "accelerator")["accelerators"]
         return dict(found)
 
+    def repair(self, name: str) -> dict[str, Any]:
+        return dict(self.ask(name, "accelerator")["repair"])
+
     def said(self, name: str, kind: str) -> list[str]:
         return [f"{event['subject']}: {event['cause']}" for event in self.pops[name].events(kind)]
 
     def udp(self, box: Box, address: str, port: int) -> socket.socket:
         made = netns.socket_in(box.netns, socket.AF_INET, socket.SOCK_DGRAM)
+        made.setsockopt(socket.SOL_SOCKET, 33, 1 << 22)  # SO_RCVBUFFORCE
         made.bind((address, port))
         made.settimeout(0.5)
         return made
@@ -236,3 +246,39 @@ def test_an_endpoint_that_dies_is_taken_out_and_comes_back(found: list[Box]) -> 
             world.said("seoul", "endpoint").count("ga things one: 198.51.100.18 answers (icmp)")
             == 1
         )
+
+
+def test_repaired_both_ways_and_carried_on_without_the_engine(found: list[Box]) -> None:
+    world = World(found, repair=REPAIRED)
+    # without tokyo there is no better way
+    world.start("shanghai", "seoul")
+    with (
+        world.udp(world.client, CLIENT, 40000) as near,
+        world.udp(world.one, ENDPOINTS[0], PORT) as far,
+    ):
+        seen = eventually(lambda: exchange(near, far), "nothing comes through")
+        for name in ("shanghai", "seoul"):
+            eventually(lambda n=name: any(world.repair(n)["alive"].values()), "no engine answers")
+        world.lose(POPS["shanghai"], POPS["seoul"], "udp dport 4612 numgen random mod 100 < 8")
+        counts = {"up": 0, "down": 0}
+        for way, (source, sink, target) in {
+            "up": (near, far, (ENTRY, PORT)),
+            "down": (far, near, seen),
+        }.items():
+            for number in range(600):
+                source.sendto(number.to_bytes(2), target)
+                time.sleep(0.002)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    sink.recv(100)
+                    counts[way] += 1
+            # the engine learns how much is lost while it goes on
+            assert counts[way] > 600 * 0.97
+        repaired = {row["kind"]: row["repaired"] for row in world.repair("seoul")["received"]}
+        assert repaired["up"] > 10
+        # the engines end with their agents, and the ordinary way is taken
+        world.heal()
+        for name in ("seoul", "shanghai"):
+            os.kill(world.pops[name].agent_pid(), signal.SIGKILL)
+            world.pops[name].wait_end()
+            eventually(lambda: exchange(near, far) == seen, "it does not go on")

@@ -44,6 +44,7 @@ READY_NAME = "ready"
 STATE_NAMES = (
     SOCKET_NAME, READY_NAME, "agent.log", "agent.log.1", "nftables.json", "redirects",
     "frr-loaded.conf", "pluto-loaded.conf", "relay.json",
+    "relay-repair.epoch",
 )  # fmt: skip
 STATE_PATTERNS = tuple(
     f"{daemon}{end}"

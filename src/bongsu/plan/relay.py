@@ -99,6 +99,8 @@ class RelayPlan(Model):
     peers: list[RelayPeer]
     accelerators: list[AcceleratorPlan]
     """Those that enter or leave here; what only passes needs no more than `peers`."""
+    repairs: bool = False
+    """Some accelerator of the network asks for repair: here as well, to carry on what is repaired."""
 
 
 def number(kind: str, name: str) -> int:
@@ -138,6 +140,11 @@ def relay_plan(network: Network, name: str, nodes: list[str]) -> RelayPlan | Non
         mesh=relay.mesh,
         peers=[peer for other in nodes if other != name for peer in _peer(network, name, other)],
         accelerators=own,
+        repairs=any(
+            listener.repair is not None
+            for item in network.accelerators.values()
+            for listener in item.listeners.values()
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +20,7 @@ from bongsu.agent.events import EventLog
 from bongsu.agent.relay import status
 from bongsu.agent.relay.endpoints import Endpoints, Watched
 from bongsu.agent.relay.mesh import MeshShell
+from bongsu.agent.relay.repair import Hops, Repairing
 from bongsu.agent.services.service import Request, Texts
 from bongsu.plan.node import NodePlan
 from bongsu.plan.relay import AcceleratorPlan, ListenerPlan, RelayPlan
@@ -46,6 +48,7 @@ class RelayService:
         opened: Callable[[], RelayPlane] = RelayPlane.open,
     ) -> None:
         self._record = state_dir / RECORD
+        self._repairing = Repairing(state_dir)
         self._events = events
         self._worker = worker
         self._opened = opened
@@ -97,6 +100,8 @@ class RelayService:
         left = {int(to): int(hop) for to, hop in record.get("paths", {}).items()}
         self.mesh.follow(plan, secret, left)
         self._paths |= self.mesh.next_hops()
+        with self._told("repair"):
+            await self._call(self._repairing.follow, plan, secret, plane)
         own = [item for item in plan.accelerators if item.egress_number == plan.number]
         self.endpoints.follow(own)
         if record.get("plan") != digest:
@@ -112,6 +117,8 @@ class RelayService:
         plane, self.plane, self.plan = self.plane, None, None
         if plane is not None:
             async with self._pushing:
+                with self._told("repair"):
+                    await self._call(self._repairing.close, plane)
                 await self._call(plane.detach)
         return False
 
@@ -122,6 +129,7 @@ class RelayService:
         self._stop_tasks()
         plane, self.plane, self.plan = self.plane, None, None
         if plane is not None:
+            self._worker.submit(self._repairing.close, plane)
             self._worker.submit(plane.detach)
 
     def status(self) -> list[dict[str, Any]]:
@@ -140,6 +148,7 @@ class RelayService:
             return {"node": node, "accelerators": [], "stray": None, "sessions": None}
         reading = await self._call(status.read, plane)
         told = status.accelerators(node, plan, reading, self.mesh, self.endpoints)
+        told["repair"] = await self._call(self._repairing.counters)
         sessions = status.sessions(reading) if request.get("sessions") else None
         return {"node": node, **told, "sessions": sessions}
 
@@ -158,6 +167,8 @@ class RelayService:
             return False
         async with self._pushing:
             plane = plane or await self._call(self._opened)
+            with self._told("repair"):
+                await self._call(self._repairing.close, plane)
             await self._call(plane.close)
         files.remove(self._record)
         return True
@@ -179,9 +190,21 @@ class RelayService:
                 continue
             with self._told("expire"):
                 await self._call(plane.expire)
+            with self._told("repair"):
+                await self._call(self._repairing.turn, self._hops(), plane)
             with self._told("interfaces"):
                 await self._follow_machine(plane)
             await self._push()
+
+    def _hops(self) -> dict[int, Hops]:
+        """For the repair engine: the way to each PoP and a second one."""
+        machine, now = self.mesh.machine, time.monotonic_ns()
+        if machine is None:
+            return {}
+        return {
+            number: Hops(path.next_hop, machine.second(number, now))
+            for number, path in machine.paths().items()
+        }
 
     async def _follow_machine(self, plane: RelayPlane) -> None:
         """An interface or an address that came later: the plane looks at where it is attached."""
@@ -229,6 +252,8 @@ class RelayService:
             if moved:
                 with self._told("record"):
                     self._remember()
+                with self._told("repair"):
+                    await self._call(self._repairing.turn, self._hops(), plane)
 
     def _remember(self) -> None:
         hops = {str(to): hop for to, hop in self.mesh.next_hops().items()}

@@ -220,6 +220,16 @@ class Mesh:
             return direct(leg)
         return through(leg, self._told_leg(first, destination, now))
 
+    def second(self, destination: int, now: int) -> int | None:
+        """The next hop of the best way besides the one in use, for what is sent twice."""
+        used = self._peers[destination].path.next_hop
+        others = {
+            hop: way.cost_ms
+            for hop, way in self.ways(destination, now).items()
+            if hop != used and way.state is State.ALIVE
+        }
+        return min(others, key=lambda hop: (others[hop], hop)) if others else None
+
     def figures(self) -> dict[int, Figures]:
         """Of the direct path to each peer, as last reckoned."""
         return {peer.number: peer.figures for peer in self._peers.values()}
