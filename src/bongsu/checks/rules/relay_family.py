@@ -57,10 +57,8 @@ def _pops(scene: Scene, item: Accelerator, at: Path) -> Iterator[Finding]:
             words = f"{node} is no Linux machine of ours, and cannot relay"
             yield Finding("ACC011", Severity.ERROR, at, words, "a PoP of `platform: linux`")
             continue
-        peers = (
-            {egress, *(peer.node for peer in plan.relay.peers)} if plan.relay is not None else {}
-        )
-        if node != egress and egress not in peers:
+        peers = plan.relay.peers if plan.relay is not None else []
+        if node != egress and egress not in [peer.node for peer in peers]:
             words = f"{node} and {egress} have no family of addresses in common"
             hint = "an address of the same family on an uplink of both"
             yield Finding("ACC011", Severity.ERROR, at, words, hint)
