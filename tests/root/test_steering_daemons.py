@@ -11,8 +11,11 @@ from bongsu.agent.services.frr import FrrService
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
+from bongsu.render import render_node
 from bongsu.system.daemons import frr
 from bongsu.system.daemons.bird import Bird
+from bongsu.system.run import run
+from tests.golden.networks import plans
 from tests.root.frr_box import RUN, until
 from tests.root.test_render_cloud_bgp import CPE, INSIDE_THEIRS, THEIRS, Pair, learned, network
 
@@ -139,3 +142,11 @@ def test_a_neighbor_without_route_refresh_is_not_reset_for_it(
         assert all(after[each] >= before[each] for each in NEAR)
     finally:
         site.pair.tear_down()
+
+
+def test_bird_takes_the_switches_of_ipv6(tmp_path: Path) -> None:
+    plan = plans("vpn-ipv6")["site"].model_copy(update={"routing": RoutingDaemon.BIRD})
+    config = tmp_path / "bird.conf"
+    config.write_text(render_node(plan)["/etc/bird/bird.conf"])
+    assert "roa6 { table weak6; };\n  route ::/0 max 128 as 1;" in config.read_text()
+    run(["bird", "-p", "-c", str(config)])
