@@ -61,7 +61,7 @@ def vpn_plan(**references: str) -> NodePlan:
     if "key" in references:
         tunnel.certificate = SimpleNamespace(key=references["key"])
     peer = SimpleNamespace(password=references.get("password"))
-    return SimpleNamespace(vpns=[tunnel], cloud_peers=[peer])  # type: ignore[return-value]
+    return SimpleNamespace(vpns=[tunnel], cloud_peers=[peer], relay=None)  # type: ignore[return-value]
 
 
 def test_markers_become_values_and_leave_none(monkeypatch: pytest.MonkeyPatch) -> None:
