@@ -31,8 +31,8 @@ def test_a_vantage_points_path_enters_at_its_pop(anycast: Lab, cli: Cli, state: 
     assert hosts[-3:] == [SEOUL, HOME, WEB]
     target = found["hops"][-1]
     assert (target["sent"], target["lost"], target["target"]) == (40, 0, True)
-    # 12.4 ms by the links' delays, and never faster than they are
-    assert 12.2 <= target["best_ms"] < 16
+    # 12.4 ms by the links' delays; each of ten crossings may be early by the emulator's 0.05 ms
+    assert 11.9 <= target["best_ms"] < 20
     assert [hop["hop"] for hop in found["hops"]] == list(range(1, len(hosts) + 1))
     (path,) = state.iterdir()
     assert read_kept(path).done == 40
