@@ -38,9 +38,14 @@ def read(plane: RelayPlane) -> Reading:
 
 
 def accelerators(
-    node: str, plan: RelayPlan, reading: Reading, mesh: MeshShell, endpoints: Endpoints
+    node: str,
+    plan: RelayPlan,
+    reading: Reading,
+    mesh: MeshShell,
+    endpoints: Endpoints,
+    repaired: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Every accelerator that enters or leaves here."""
+    """Every accelerator that enters or leaves here; `repaired` are the engine's figures, if it runs."""
     found = []
     for each in plan.accelerators:
         own = reading.sessions[reading.sessions["accelerator"] == each.name]
@@ -68,6 +73,7 @@ def accelerators(
                 ],
                 "sessions": len(counted),
                 "proved": int(counted["proved"].sum()),
+                "repair": _repair(each.number, repaired, mesh.names),
                 **_counted(reading.counters.get(each.name)),
             }
         )  # fmt: skip
@@ -75,6 +81,7 @@ def accelerators(
         "accelerators": found,
         "stray": asdict(reading.stray),
         "occupancy": asdict(reading.occupancy),
+        "repair": repaired,
         "mesh": None if mesh.machine is None else {
             "interval_ms": mesh.machine.interval_ns / 1e6,
             "refused": dict(mesh.refused) | asdict(mesh.machine.told),
@@ -237,6 +244,28 @@ def _listener(listener: ListenerPlan, group: Group | None) -> dict[str, Any]:
         "desperate": group.desperate if group is not None else False,
         "endpoints": describe(group) if group is not None else [],
     }  # fmt: skip
+
+
+def _repair(
+    number: int, repaired: dict[str, Any] | None, names: dict[int, str]
+) -> list[dict[str, Any]]:
+    """What is sent to each PoP with repair, and what its far end says of it."""
+    if repaired is None:
+        return []
+    return [
+        {
+            "direction": row["kind"],
+            "to": names.get(row["peer"], str(row["peer"])),
+            "answers": repaired["alive"].get(str(row["peer"]), False),
+            "mode": row["mode"],
+            "packets": row["packets"],
+            "overhead": round((row["parity_bytes"] / row["bytes"]) if row["bytes"] else 0.0, 4),
+            "copies": row["copies"],
+            **{key: row[key] for key in ("judged", "lost", "repaired", "late")},
+        }
+        for row in repaired["sent"]
+        if row["accelerator"] == number
+    ]
 
 
 def _counted(counters: AcceleratorCounters | None) -> dict[str, Any]:

@@ -147,8 +147,8 @@ class RelayService:
         if plan is None or plane is None:
             return {"node": node, "accelerators": [], "stray": None, "sessions": None}
         reading = await self._call(status.read, plane)
-        told = status.accelerators(node, plan, reading, self.mesh, self.endpoints)
-        told["repair"] = await self._call(self._repairing.counters)
+        repaired = await self._call(self._repairing.counters)
+        told = status.accelerators(node, plan, reading, self.mesh, self.endpoints, repaired)
         sessions = status.sessions(reading) if request.get("sessions") else None
         return {"node": node, **told, "sessions": sessions}
 

@@ -126,6 +126,7 @@ def _notes(each: Mapping[str, Any]) -> list[str]:
     for way in ("up", "down"):
         if each[way] is not None:
             notes.append(_direction(way, each[way]))
+    notes += [_repair(stream) for stream in each.get("repair", [])]
     return notes
 
 
@@ -153,6 +154,19 @@ def _endpoint(one: Mapping[str, Any]) -> str:
 def _direction(way: str, counted: Mapping[str, Any]) -> str:
     said = f"{way}: {quantity(counted['packets'])} packets, {size(counted['bytes'])}"
     return f"{said}; dropped: {_drops(counted['drops'])}" if counted["drops"] else said
+
+
+def _repair(stream: Mapping[str, Any]) -> str:
+    said = f"repair {stream['direction']} to {stream['to']}: {stream['mode']}"
+    if not stream["answers"]:
+        return f"{said}, but its engine does not answer: sent the ordinary way"
+    more = f"{stream['overhead'] * 100:.1f} % more" if stream["mode"] != "duplicate" else "twice"
+    said += f", {quantity(stream['packets'])} packets, {more}"
+    if stream["judged"]:
+        left = max(stream["lost"] - stream["repaired"], 0) / stream["judged"]
+        lost = stream["lost"] / stream["judged"]
+        said += f"; {lost * 100:.2f} % lost on the way, {left * 100:.2f} % after repair"
+    return f"{said}, {quantity(stream['late'])} late" if stream["late"] else said
 
 
 def _stray(answer: Mapping[str, Any]) -> list[str]:
