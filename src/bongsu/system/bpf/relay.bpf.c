@@ -55,6 +55,7 @@ INLINE struct relay_work *begin(bool fast)
 	w->gso = 0;
 	w->segments = 1;
 	w->slot = 0;
+	w->from = 0;
 	w->record = 0;
 	w->what = CONTENT_OTHER;
 	w->now = bpf_ktime_get_coarse_ns();
@@ -79,34 +80,109 @@ INLINE void read_wrapped(struct relay_work *w, void *at, void *end, __u32 room, 
 		w->readable = READ_ALL;
 }
 
+/* What is known of a destination, and in w->from of the PoP that the packet may be from. */
+INLINE __u32 known(struct relay_work *w, const struct relay_config *c, const __u8 *source,
+		   const __u8 *target)
+{
+	const __u32 *s = (const void *)source, *t = (const void *)target;
+	__u32 at = t[3] ^ t[1] ^ s[3] ^ s[1], *found;
+	struct relay_memory *memory;
+
+	at ^= at >> 16;
+	at = (at ^ at >> 8) & (RECENT - 1);
+	memory = bpf_map_lookup_elem(&rl_recent, &at);
+	if (!memory)
+		return 0;
+	if (memory->generation != c->generation || !same16(memory->target, target) ||
+	    !same16(memory->source, source)) {
+		found = bpf_map_lookup_elem(&rl_addresses, target);
+		if (!found)
+			return 0; /* what is not ours does not push out what is */
+		memory->generation = c->generation;
+		copy16(memory->target, target);
+		copy16(memory->source, source);
+		memory->flags = *found;
+		copy16(w->ends.local, target);
+		copy16(w->ends.remote, source);
+		found = bpf_map_lookup_elem(&rl_ends, &w->ends);
+		memory->from = found ? *found : 0;
+	}
+	w->from = memory->from;
+	return memory->flags;
+}
+
+/* Whether the IP packet at `at` is a whole one of UDP to the PoPs' own port; then w->ip tells of it. */
+INLINE bool between(struct relay_work *w, const struct relay_config *c, void *at, void *end,
+		    __u32 room, bool six)
+{
+	struct relay_packet *p = &w->ip;
+	struct ipv6hdr *ip6 = at;
+	struct iphdr *ip = at;
+	struct udp *udp;
+
+	if (six) {
+		udp = (void *)(ip6 + 1);
+		if ((void *)(udp + 1) > end || ip6->nexthdr != IPPROTO_UDP ||
+		    udp->target != c->port || ip6->version != 6)
+			return false;
+		__builtin_memcpy(p->source, &ip6->saddr, 16);
+		__builtin_memcpy(p->target, &ip6->daddr, 16);
+		p->length = bpf_ntohs(ip6->payload_len) + sizeof(*ip6);
+		p->transport = sizeof(*ip6);
+	} else {
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > end || ip->protocol != IPPROTO_UDP ||
+		    udp->target != c->port || *(__u8 *)at != 0x45 ||
+		    ip->frag_off & bpf_htons(0x3fff))
+			return false;
+		((__u64 *)p->source)[0] = 0;
+		((__u64 *)p->target)[0] = 0;
+		((__u64 *)p->source)[1] = (__u64)ip->saddr << 32 | bpf_htonl(0xffff);
+		((__u64 *)p->target)[1] = (__u64)ip->daddr << 32 | bpf_htonl(0xffff);
+		p->length = bpf_ntohs(ip->tot_len);
+		p->transport = sizeof(*ip);
+	}
+	*(__u64 *)&p->protocol = IPPROTO_UDP;
+	p->six = six;
+	p->sport = udp->source;
+	/* lengths that cannot be are not an aggregate's (it comes with none that could be relied on) */
+	if (w->gso)
+		p->length = room;
+	p->payload = p->length - p->transport - sizeof(*udp);
+	if (p->length > room || p->length < p->transport + sizeof(*udp))
+		return false;
+	if (!w->gso) {
+		__u32 claimed = bpf_ntohs(udp->length);
+
+		if (claimed < sizeof(*udp) || claimed > p->length - p->transport)
+			return false;
+		p->payload = claimed - sizeof(*udp);
+	}
+	return true;
+}
+
 /*
- * Reads a frame's IP packet at `at`. False when it is no business of ours: other protocols, and
- * addresses that are not ours. `flags` are those of the destination.
+ * Reads a frame's IP packet at `at`; the flags of its destination. 0 when it is no business of ours:
+ * other protocols, and addresses that are not ours.
  */
-INLINE bool read(struct relay_work *w, void *at, void *end, __u32 room, bool six, bool gso,
-		 __u32 *flags)
+INLINE __u32 read(struct relay_work *w, void *at, void *end, __u32 room, bool six)
 {
 	struct relay_config *c = config();
-	__u32 *ours;
+	__u32 flags;
 
-	if (!c || !parse(at, end, room, six, gso, &w->ip))
-		return false;
-	ours = bpf_map_lookup_elem(&rl_addresses, w->ip.target);
-	if (!ours)
-		return false;
-	*flags = *ours;
-	if (*ours & RELAY_LOCAL && w->ip.protocol == IPPROTO_UDP && w->ip.dport == c->port &&
-	    w->ip.fragment == WHOLE) {
-		if (six)
-			read_wrapped(w, at + sizeof(struct ipv6hdr) + sizeof(struct udp), end,
-				     w->ip.payload, gso);
-		else
-			read_wrapped(w, at + sizeof(struct iphdr) + sizeof(struct udp), end,
-				     w->ip.payload, gso);
-		return true;
+	if (!c)
+		return 0;
+	if (between(w, c, at, end, room, six)) {
+		flags = known(w, c, w->ip.source, w->ip.target);
+		if (flags & RELAY_LOCAL) {
+			at += (six ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udp);
+			read_wrapped(w, at, end, w->ip.payload, w->gso);
+			return flags;
+		}
 	}
-	w->in = w->ip;
-	return true;
+	if (!parse(at, end, room, six, w->gso, &w->in))
+		return 0;
+	return known(w, c, w->in.source, w->in.target);
 }
 
 INLINE int judge(struct relay_work *w, __u32 flags)
@@ -164,35 +240,13 @@ INLINE void build6(struct outer6 *out, const struct relay_peer *peer, const stru
 	out->head = w->head;
 }
 
-/* The sum of all words that translation writes into, as they are or as they will be. */
-INLINE __u64 sum_words(const __u8 *source, const __u8 *target, bool six)
+/* A checksum when what it sums has grown by `change`, at most two of sixteen bits. */
+INLINE __be16 grown(__be16 check, __u32 change)
 {
-	const __u32 *s = (const void *)source, *t = (const void *)target;
-	__u64 sum = (__u64)s[3] + t[3];
+	__u32 sum = (__u32)(__u16)~check + change;
 
-	if (six)
-		sum += (__u64)s[0] + s[1] + s[2] + t[0] + t[1] + t[2];
-	return sum;
-}
-
-/* What a checksum grows by when the addresses (or the ports) change: ones' complement. */
-INLINE __u16 address_change(const struct relay_work *w)
-{
-	__u16 old = fold(sum_words(w->in.source, w->in.target, w->in.six));
-
-	return fold(sum_words(w->source, w->target, w->in.six) + (__u16)~old);
-}
-
-INLINE __u16 port_change(const struct relay_work *w)
-{
-	__u16 old = fold((__u32)w->in.sport + w->in.dport);
-
-	return fold((__u32)w->sport + w->dport + (__u16)~old);
-}
-
-INLINE __be16 grown(__be16 check, __u16 change)
-{
-	return ~fold((__u32)(__u16)~check + change);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~(__u16)(sum + (sum >> 16));
 }
 
 /* The IP header at `at` gets the new addresses and is one hop older; the header is checked. */
@@ -206,11 +260,9 @@ INLINE void translate_ip(void *at, const struct relay_work *w)
 		__builtin_memcpy(&ip->daddr, w->target, 16);
 	} else {
 		struct iphdr *ip = at;
-		__u32 change = address_change(w);
 
 		/* one hop less is 0x0100 less in network order: more of its complement */
-		change += (__u16)~bpf_htons(0x0100);
-		ip->check = grown(ip->check, fold(change));
+		ip->check = grown(ip->check, (__u32)w->addresses + (__u16)~bpf_htons(0x0100));
 		ip->ttl--;
 		ip->saddr = four_of(w->source);
 		ip->daddr = four_of(w->target);

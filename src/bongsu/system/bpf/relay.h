@@ -258,7 +258,10 @@ struct relay_record {
 	__u32 spi_up_index;
 	__u32 acknowledges; /* TCP: what a client says that has got what was sent to it */
 	__u32 serial; /* of the session, also when it gets another record */
-	__u64 zero_up;
+	__u16 addresses_up; /* what a checksum grows by when a packet is translated */
+	__u16 ports_up;
+	__u16 addresses_down;
+	__u16 ports_down;
 
 	__u64 last_down;
 	__u64 down_packets;

@@ -17,10 +17,7 @@ INLINE void header(struct relay_work *w, __u32 destination, __u32 accelerator)
 {
 	struct relay_config *c = config();
 
-	w->head.version = RELAY_VERSION;
-	w->head.kind = w->direction;
-	w->head.hops = RELAY_HOPS;
-	w->head.zero = 0;
+	*(__u32 *)&w->head = RELAY_HOPS << 16 | (__u32)w->direction << 8 | RELAY_VERSION;
 	w->head.destination = bpf_htonl(destination);
 	w->head.source = c ? bpf_htonl(c->node) : 0;
 	w->head.accelerator = bpf_htonl(accelerator);
@@ -57,7 +54,7 @@ INLINE int wrap(struct relay_work *w, struct relay_record *r, const __u8 *source
 	l = listener_of(r->listener);
 	if (l && l->flags & RELAY_REPAIR) {
 		w->wants = 1;
-		w->repair = c->repair && engine_lives();
+		w->repair = !!c->repair;
 		if (w->fast && w->repair)
 			return RELAY_PASS;
 	}
@@ -79,6 +76,8 @@ INLINE int leave(struct relay_work *w, struct relay_record *r)
 	copy16(w->target, r->endpoint);
 	w->sport = r->off_port;
 	w->dport = r->port;
+	w->addresses = r->addresses_up;
+	w->ports = r->ports_up;
 	w->translate = 1;
 	return RELAY_SEND;
 }
@@ -98,8 +97,7 @@ INLINE int egress(struct relay_work *w, __u32 accelerator, __u32 node, __u32 pee
 			return RELAY_PASS;
 		w->record = recall(w, accelerator, RELAY_EGRESS);
 	} else {
-		flow_key(w, true, accelerator, RELAY_EGRESS);
-		w->record = flow_record(w);
+		w->record = find_flow(w, true, accelerator, RELAY_EGRESS);
 	}
 	r = w->record ? record_of(w->record) : NULL;
 	if (r && (r->state != RELAY_LIVE || r->role != RELAY_EGRESS ||
@@ -182,7 +180,6 @@ INLINE int egress(struct relay_work *w, __u32 accelerator, __u32 node, __u32 pee
 INLINE int from_endpoint(struct relay_work *w)
 {
 	struct relay_record *r;
-	__u32 *found;
 
 	w->direction = RELAY_DOWN;
 	if (w->in.fragment == LATER) {
@@ -190,14 +187,7 @@ INLINE int from_endpoint(struct relay_work *w)
 			return RELAY_PASS;
 		w->record = recall(w, 0, RELAY_EGRESS);
 	} else {
-		copy16(w->back.off, w->in.target);
-		copy16(w->back.endpoint, w->in.source);
-		w->back.off_port = w->in.dport;
-		w->back.port = w->in.sport;
-		w->back.protocol = w->in.protocol;
-		__builtin_memset(w->back.zero, 0, 3);
-		found = bpf_map_lookup_elem(&rl_backs, &w->back);
-		w->record = found ? *found : 0;
+		w->record = find_back(w);
 	}
 	r = w->record ? record_of(w->record) : NULL;
 	if (!r || r->state != RELAY_LIVE || r->role != RELAY_EGRESS ||
@@ -221,6 +211,8 @@ INLINE int from_endpoint(struct relay_work *w)
 	copy16(w->target, r->client);
 	w->sport = r->port;
 	w->dport = r->client_port;
+	w->addresses = r->addresses_down;
+	w->ports = r->ports_down;
 	w->translate = 1;
 	if (r->peer) {
 		__be32 four = w->in.fragment == WHOLE || (w->in.fragment == FIRST && !w->in.six) ?
@@ -265,8 +257,7 @@ INLINE int enter(struct relay_work *w, bool alien)
 			return RELAY_PASS;
 		}
 	} else {
-		flow_key(w, true, 0, RELAY_ENTRY);
-		w->record = flow_record(w);
+		w->record = find_flow(w, true, 0, RELAY_ENTRY);
 		r = w->record ? record_of(w->record) : NULL;
 		if (r && r->state != RELAY_LIVE)
 			r = NULL;
@@ -329,8 +320,7 @@ INLINE int deliver(struct relay_work *w, __u32 accelerator, __u32 peer)
 			return RELAY_PASS;
 		w->record = recall(w, accelerator, RELAY_ENTRY);
 	} else {
-		flow_key(w, false, 0, RELAY_ENTRY);
-		w->record = flow_record(w);
+		w->record = find_flow(w, false, 0, RELAY_ENTRY);
 	}
 	r = w->record ? record_of(w->record) : NULL;
 	if (r && (r->state != RELAY_LIVE || r->role != RELAY_ENTRY ||
@@ -370,19 +360,14 @@ INLINE int arrive(struct relay_work *w)
 {
 	struct relay_config *c = config();
 	struct relay_peer *peer;
-	__u32 *from, *node, destination, source;
+	__u32 *node, destination, source, index;
 	bool last;
 
 	if (!c)
 		return RELAY_PASS;
 	w->direction = RELAY_UP;
-	if (!w->trusted) {
-		copy16(w->ends.local, w->ip.target);
-		copy16(w->ends.remote, w->ip.source);
-		from = bpf_map_lookup_elem(&rl_ends, &w->ends);
-		if (!from || w->ip.sport != c->port)
-			return discard(w, RELAY_UNKNOWN_PEER);
-	}
+	if (!w->trusted && (!w->from || w->ip.sport != c->port))
+		return discard(w, RELAY_UNKNOWN_PEER);
 	if (w->readable == UNREADABLE || w->head.version != RELAY_VERSION ||
 	    w->head.kind > RELAY_DOWN || w->head.hops > RELAY_HOPS || w->head.zero)
 		return discard(w, RELAY_HEADER);
@@ -411,14 +396,19 @@ INLINE int arrive(struct relay_work *w)
 	}
 	/* what has a hop left came without a third PoP, from whoever says to have made it */
 	last = w->head.hops == RELAY_HOPS;
-	node = bpf_map_lookup_elem(&rl_nodes, &source);
-	peer = node ? peer_of(*node) : NULL;
-	if (!peer || peer->number != source ||
-	    (last && !w->trusted && !same16(peer->remote, w->ip.source)))
-		return discard(w, RELAY_UNKNOWN_NODE);
+	peer = w->from ? peer_of(w->from) : NULL;
+	if (last && peer && peer->number == source) {
+		index = w->from;
+	} else {
+		node = bpf_map_lookup_elem(&rl_nodes, &source);
+		peer = node ? peer_of(*node) : NULL;
+		if (!peer || peer->number != source || (last && !w->trusted))
+			return discard(w, RELAY_UNKNOWN_NODE);
+		index = *node;
+	}
 	if (w->head.kind == RELAY_UP)
-		return egress(w, bpf_ntohl(w->head.accelerator), source, *node);
-	return deliver(w, bpf_ntohl(w->head.accelerator), *node);
+		return egress(w, bpf_ntohl(w->head.accelerator), source, index);
+	return deliver(w, bpf_ntohl(w->head.accelerator), index);
 }
 
 /*

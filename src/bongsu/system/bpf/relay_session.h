@@ -324,6 +324,67 @@ INLINE __u32 flow_record(struct relay_work *w)
 	return found ? *found : 0;
 }
 
+INLINE __u32 guess(const __u8 *one, const __u8 *other, __u32 ports)
+{
+	const __u64 *a = (const void *)one, *b = (const void *)other;
+	__u64 mixed = ((a[0] ^ a[1]) * 3 + (b[0] ^ b[1])) ^ (__u64)ports << 7;
+
+	return mixed * 0x9e3779b97f4a7c15ULL >> 50; /* fourteen bits: GUESSES */
+}
+
+/* The record of the flow that w->in is of, 0 if there is none; then w->flow is its key. */
+INLINE __u32 find_flow(struct relay_work *w, bool up, __u32 accelerator, __u8 role)
+{
+	const struct relay_packet *p = &w->in;
+	const __u8 *client = up ? p->source : p->target, *address = up ? p->target : p->source;
+	__be16 client_port = up ? p->sport : p->dport, port = up ? p->dport : p->sport;
+	__u32 at = guess(client, address, (__u32)client_port << 16 | port) ^ role, *hint, found;
+	struct relay_record *r;
+
+	hint = bpf_map_lookup_elem(&rl_guesses, &at);
+	if (!hint)
+		return 0;
+	found = *hint;
+	r = found ? record_of(found) : NULL;
+	if (r && r->state == RELAY_LIVE && r->client_port == client_port && r->port == port &&
+	    r->protocol == p->protocol && r->role == role && same16(r->client, client) &&
+	    same16(r->address, address) && (!accelerator || r->accelerator == accelerator))
+		return found;
+	flow_key(w, up, accelerator, role);
+	found = flow_record(w);
+	if (found)
+		*hint = found;
+	return found;
+}
+
+/* The record of the session whose endpoint sent w->in, 0 if there is none. */
+INLINE __u32 find_back(struct relay_work *w)
+{
+	const struct relay_packet *p = &w->in;
+	__u32 at = guess(p->source, p->target, (__u32)p->sport << 16 | p->dport) ^ 4, *hint, *found;
+	struct relay_record *r;
+
+	hint = bpf_map_lookup_elem(&rl_guesses, &at);
+	if (!hint)
+		return 0;
+	r = *hint ? record_of(*hint) : NULL;
+	if (r && r->state == RELAY_LIVE && r->role == RELAY_EGRESS && r->off_port == p->dport &&
+	    r->port == p->sport && r->protocol == p->protocol && same16(r->off, p->target) &&
+	    same16(r->endpoint, p->source))
+		return *hint;
+	copy16(w->back.off, p->target);
+	copy16(w->back.endpoint, p->source);
+	w->back.off_port = p->dport;
+	w->back.port = p->sport;
+	w->back.protocol = p->protocol;
+	__builtin_memset(w->back.zero, 0, 3);
+	found = bpf_map_lookup_elem(&rl_backs, &w->back);
+	if (!found)
+		return 0;
+	*hint = *found;
+	return *found;
+}
+
 /* The listener of a port, 0 if there is none: of an address where it enters, of an accelerator
  * where it leaves. */
 INLINE __u32 listener_at(struct relay_work *w, __u32 accelerator)
@@ -405,6 +466,28 @@ INLINE bool choose(struct relay_work *w, struct relay_record *r, const struct re
 	return !*(__u64 *)r->endpoint == !*(__u64 *)r->client; /* of one family, or nowhere */
 }
 
+INLINE __u64 sum16(const __u8 *address)
+{
+	const __u32 *word = (const void *)address;
+
+	/* the first words of an IPv4 address are in no packet, and cancel out */
+	return (__u64)word[0] + word[1] + word[2] + word[3];
+}
+
+/* What changes for a checksum between a session's two sides (RFC 1624), once and for all. */
+INLINE void sum_sides(struct relay_record *r)
+{
+	__u16 client = fold(sum16(r->client) + sum16(r->address));
+	__u16 endpoint = fold(sum16(r->off) + sum16(r->endpoint));
+	__u16 client_ports = fold((__u32)r->client_port + r->port);
+	__u16 endpoint_ports = fold((__u32)r->off_port + r->port);
+
+	r->addresses_up = fold((__u32)endpoint + (__u16)~client);
+	r->addresses_down = fold((__u32)client + (__u16)~endpoint);
+	r->ports_up = fold((__u32)endpoint_ports + (__u16)~client_ports);
+	r->ports_down = fold((__u32)client_ports + (__u16)~endpoint_ports);
+}
+
 /*
  * A record for the flow w->flow of a listener, in w->record. 0, or the reason why there is none. At
  * the egress it has an endpoint and an off port.
@@ -453,6 +536,7 @@ __noinline __u32 relay_make(struct relay_work *w, __u32 listener, __u32 peer)
 			release(index);
 			return RELAY_NO_PORT;
 		}
+		sum_sides(r);
 	}
 	r->last_up = w->now;
 	r->last_down = w->now;
@@ -533,6 +617,7 @@ __noinline int relay_move(struct relay_work *w, __u32 accelerator, __u32 peer)
 	r->peer = peer;
 	r->generation = 0;
 	r->last_up = w->now;
+	sum_sides(r);
 	if (bpf_map_update_elem(&rl_flows, &w->flow, &index, BPF_NOEXIST)) {
 		r->state = RELAY_FREE;
 		release(index);

@@ -79,8 +79,8 @@ INLINE long translate(struct __sk_buff *skb, const struct relay_work *w)
 	if (!has_transport(w))
 		return 0;
 	/* what is left for hardware to sum has only the pseudo-header in it yet, and no ports */
-	if (bpf_l4_csum_replace(skb, check, 0, address_change(w), flags | BPF_F_PSEUDO_HDR) ||
-	    bpf_l4_csum_replace(skb, check, 0, port_change(w), flags))
+	if (bpf_l4_csum_replace(skb, check, 0, w->addresses, flags | BPF_F_PSEUDO_HDR) ||
+	    bpf_l4_csum_replace(skb, check, 0, w->ports, flags))
 		return -1;
 	ports = ports_of(w->sport, w->dport);
 	return bpf_skb_store_bytes(skb, at, &ports, sizeof(ports), 0);
@@ -131,7 +131,7 @@ INLINE int to_peer(struct __sk_buff *skb, struct relay_work *w, int act)
 	if (!c || !peer || !peer->number)
 		return shot(w, RELAY_UNKNOWN_NODE);
 	outer6 = peer->family == 6;
-	if (w->repair && !w->gso && !w->wrapped) {
+	if (w->repair && !w->gso && !w->wrapped && engine_lives()) {
 		if (relay_commit(w, act) != act)
 			return TC_ACT_SHOT;
 		if ((w->translate && translate(skb, w)) ||
@@ -214,7 +214,7 @@ int relay_ingress(struct __sk_buff *skb)
 	bool six = skb->protocol == bpf_htons(ETH_P_IPV6), gso = skb->gso_size;
 	void *data, *end;
 	struct relay_work *w;
-	__u32 flags = 0;
+	__u32 flags;
 
 	if ((!six && skb->protocol != bpf_htons(ETH_P_IP)) || skb->vlan_present ||
 	    skb->pkt_type != 0 /* PACKET_HOST */)
@@ -233,10 +233,14 @@ int relay_ingress(struct __sk_buff *skb)
 	if (!w || skb->len < ETH_HLEN)
 		return TC_ACT_UNSPEC;
 	w->gso = gso;
-	if (!read(w, data + ETH_HLEN, end, skb->len - ETH_HLEN, six, gso, &flags))
+	flags = read(w, data + ETH_HLEN, end, skb->len - ETH_HLEN, six);
+	if (!flags)
 		return TC_ACT_UNSPEC;
-	if (flags & RELAY_LOCAL)
-		heed(w, data, end);
+	if (!w->wrapped) {
+		w->ip = w->in;
+		if (flags & RELAY_LOCAL)
+			heed(w, data, end);
+	}
 	return carry(skb, w, judge(w, flags));
 }
 

@@ -60,11 +60,11 @@ INLINE bool rewrite(void *data, void *end, const struct relay_work *w)
 			return false;
 		ports = at + sizeof(struct iphdr);
 	}
-	change = (__u32)address_change(w) + port_change(w);
+	change = (__u32)w->addresses + w->ports;
 	if (w->in.protocol == IPPROTO_UDP) {
 		check = (void *)ports + 6;
 		if (*check) {
-			__be16 now = grown(*check, fold(change));
+			__be16 now = grown(*check, change);
 
 			*check = now ?: 0xffff;
 		}
@@ -72,7 +72,7 @@ INLINE bool rewrite(void *data, void *end, const struct relay_work *w)
 		check = (void *)ports + 16;
 		if ((void *)(check + 1) > end)
 			return false;
-		*check = grown(*check, fold(change));
+		*check = grown(*check, change);
 	}
 	*ports = ports_of(w->sport, w->dport);
 	translate_ip(at, w);
@@ -201,7 +201,7 @@ int relay_fast(struct xdp_md *ctx)
 	struct ethhdr *eth = data;
 	struct relay_peer *peer;
 	struct relay_work *w;
-	__u32 flags = 0;
+	__u32 flags;
 	bool six;
 
 	if ((void *)(eth + 1) > end)
@@ -210,7 +210,10 @@ int relay_fast(struct xdp_md *ctx)
 	if (!six && eth->h_proto != bpf_htons(ETH_P_IP))
 		return XDP_PASS;
 	w = begin(true);
-	if (!w || !read(w, data + ETH_HLEN, end, end - data - ETH_HLEN, six, false, &flags))
+	if (!w)
+		return XDP_PASS;
+	flags = read(w, data + ETH_HLEN, end, end - data - ETH_HLEN, six);
+	if (!flags)
 		return XDP_PASS;
 	w->segment = w->in.length;
 	switch (judge(w, flags)) {
