@@ -59,10 +59,13 @@ class _Waiting:
 
 
 class Rtnl:
-    """A netlink socket of the calling thread's network namespace. For one thread at a time."""
+    """A netlink socket of the calling thread's network namespace. For one thread at a time.
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    Of rtnetlink, unless another `family` (NETLINK_*) of the kernel's is asked for.
+    """
+
+    def __init__(self, family: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, family)
         self._sequence = 0
         for option in (_CAP_ACK, _EXT_ACK, _STRICT):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)

@@ -5,17 +5,24 @@ from bongsu.system.relay.base import (
     Carried,
     LiveEndpoint,
     Occupancy,
+    RelayBackend,
     RelayError,
     Stray,
 )
+from bongsu.system.relay.choose import Choice, choose_relay
+from bongsu.system.relay.kernel import KernelRelay
 from bongsu.system.relay.plane import RelayPlane
 
 __all__ = [
     "AcceleratorCounters",
     "Carried",
+    "Choice",
+    "KernelRelay",
     "LiveEndpoint",
     "Occupancy",
+    "RelayBackend",
     "RelayError",
     "RelayPlane",
     "Stray",
+    "choose_relay",
 ]

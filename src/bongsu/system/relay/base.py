@@ -1,8 +1,13 @@
 """What the relay's data plane is told and what it tells: the agent knows this and RelayPlane."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from bongsu.model.base import Address
+from bongsu.plan.relay import RelayPlan
 
 
 class RelayError(Exception):
@@ -79,3 +84,40 @@ class Occupancy:
     capacity: int
     unproved_capacity: int
     spis: int
+
+
+class RelayBackend(Protocol):
+    """What carries accelerators in one network namespace: RelayPlane and KernelRelay, whose own words
+    say what each does of it. What it has built carries on without the process.
+    """
+
+    @property
+    def name(self) -> str:
+        """`bpf` or `kernel`, as `doctor` prints it."""
+        ...
+
+    def apply(self, plan: RelayPlan, key: bytes | None) -> None: ...
+
+    def set_path(self, destination: int, next_hop: int) -> None: ...
+
+    def set_endpoints(
+        self, accelerator: int, listener: str, endpoints: Sequence[LiveEndpoint]
+    ) -> None: ...
+
+    def sessions(self) -> npt.NDArray[Any]: ...
+
+    def spis(self) -> npt.NDArray[Any]: ...
+
+    def counters(self) -> dict[str, AcceleratorCounters]: ...
+
+    def stray(self) -> Stray: ...
+
+    def occupancy(self) -> Occupancy: ...
+
+    def expire(self) -> int: ...
+
+    def set_repair(self, ifindex: int | None) -> None: ...
+
+    def detach(self) -> None: ...
+
+    def close(self) -> None: ...

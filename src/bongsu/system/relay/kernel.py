@@ -9,7 +9,7 @@ Works in the calling thread's namespace.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -218,7 +218,7 @@ class KernelRelay:
         door = self._door(flow)
         return before.had(flow) if door is None else not door.translates(flow)
 
-    def _end(self, lost: Any, *, translated: bool = True) -> None:
+    def _end(self, lost: Callable[[Flow], bool], *, translated: bool = True) -> None:
         with Conntrack() as table:
             for family in (4, 6):
                 table.end(
@@ -293,9 +293,9 @@ def _accounts(name: str) -> int | None:
 
 
 def _forwarding() -> list[Path]:
-    """The IPv4 setting of every Ethernet interface that is up."""
+    """The IPv4 setting of every interface that is up."""
     with Rtnl() as kernel:
-        up = [link for link in links.every(kernel) if link.type == links.ETHERNET and link.up]
+        up = [link for link in links.every(kernel) if link.up and link.name != "lo"]
     paths = [Path(f"/proc/sys/net/ipv4/conf/{link.name}/forwarding") for link in up]
     return [path for path in paths if path.exists()]
 

@@ -18,8 +18,9 @@ from bongsu.system.relay.tables import digest
 
 FAMILY, TABLE = "inet", "bongsu_relay"
 HERE: Final = f"{FAMILY} {TABLE}"
-UNREPLIED_S: Final = 10
-"""A flow without an answer is forgotten so soon (as the BPF plane does, layout.UNPROVED_NS)."""
+UNREPLIED_S: Final = 30
+"""A flow without an answer, or in its first two seconds, is forgotten so soon: the kernel's own figure.
+NAT keepalives come every 20 s (RFC 3948 section 4)."""
 BASE: Final = ("idle", "arriving", "passing", "leaving")
 """The chains with hooks, in the order in which a packet meets them."""
 COUNTED: Final = ("up", "down", "over_up", "over_down", "none")
@@ -100,7 +101,7 @@ def doors(plan: RelayPlan) -> list[Door]:
     """Those of one node; what comes from other PoPs first. Errors: RelayError, for what NAT cannot do."""
     _told_apart(plan.accelerators)
     peers = {peer.number: peer for peer in plan.peers}
-    found = []
+    found: list[Door] = []
     for each in plan.accelerators:
         if each.egress_number == plan.number:
             sources = frozenset(_seen(peers, plan, each))
@@ -295,7 +296,7 @@ def ruleset(
     and nothing else.
     """
     counters = [FOREIGN, *(counter(what, each) for each in accelerators for what in COUNTED)]
-    timeouts = {name: content for name, content in map(idle, opened)} if timed else {}
+    timeouts = dict(map(idle, opened)) if timed else {}
     maps = {door.live: door.family for door in opened if door.target is None}
     carried = {chain(each): each for each in accelerators}
     by_address = {_by(door.address): door.address for door in opened}

@@ -77,6 +77,8 @@ class RelayPlane:
     a wire; virtual Ethernet gives up segmentation offload for it (see gre.ebpf).
     """
 
+    name: Final = "bpf"
+
     def __init__(
         self, kernel: Rtnl, maps: dict[str, Map], programs: dict[str, Program], *, xdp: bool
     ) -> None:
@@ -182,6 +184,10 @@ class RelayPlane:
             [(e.address, e.weight, numbers[e.address]) for e in endpoints]
         )
         self._book.end(self._book.elsewhere(place, [e.address for e in endpoints]))
+
+    def attach(self, ifindex: int) -> None:
+        """Puts the tc program on an interface, to see whether that can be done. Errors: BpfError."""
+        attach.tc_attach(ifindex, "ingress", self._programs[seats.INGRESS], seats.PRIORITY)
 
     def sessions(self) -> npt.NDArray[Any]:
         """Sessions that leave here and clients that enter here (sessions.SESSION), one moment's."""
