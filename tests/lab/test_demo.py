@@ -61,3 +61,26 @@ def test_demo_of_a_vpn(cli: Cli) -> None:
     assert len(row.findall(back)) == 2
     assert "nothing is left behind" in shown
     assert remains("demo-hybrid-vpn") == []
+
+
+def test_demo_of_an_accelerator(cli: Cli) -> None:
+    shown = cli("demo", "accelerator").stdout
+    paths, sessions, ways, dies = (
+        shown.split(heading)[1]
+        for heading in ("4. the paths", "5. who goes", "6. the Internet's", "7. pop-tokyo dies")
+    )
+    first = paths.split("5. who goes")[0]
+    assert re.search(r"^pop-shanghai pop-seoul +\S+ +\S+ +\S+ +\S+ through pop-tokyo", first, re.M)
+    assert re.search(r"^IKE\+ESP 192\.0\.2\.10:\d+ ", sessions.split("6. the Internet's")[0], re.M)
+    loss = re.findall(r"^ (gw|vm)-shanghai to \S+ +([\d.]+) +300 ", ways, re.M)
+    direct, accelerated = (float(lost) for _who, lost in loss)
+    assert 30 < direct < 70
+    assert accelerated < 2
+    assert "vm-shanghai to vm-seoul is better than gw-shanghai to 198.51.100.11" in ways
+    outage = re.search(r"vm-shanghai was without vm-seoul for ([\d,]+) ms", dies)
+    assert outage is not None
+    assert 100 < int(outage[1].replace(",", "")) < 10000
+    assert "the gateways' IKE SAs: the same as before" in dies
+    assert re.search(r"^pop-shanghai pop-seoul .* direct ", dies, re.M)
+    assert "nothing is left behind" in shown
+    assert remains("demo-accelerated-vpn") == []

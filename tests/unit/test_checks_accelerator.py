@@ -201,6 +201,13 @@ CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
     ),
     ("ACC015", E, "vpns: {office: {start: respond}}", (*OFFICE, "start"), "no way for a call"),
     (
+        "ACC017",
+        W,
+        "vpns: {office: {probe: {interval_ms: 100, misses: 19}}}",
+        (*OFFICE, "probe"),
+        "dead after 1900 ms, and the PoPs need 1000 ms",
+    ),
+    (
         "ACC016",
         E,
         SECOND_SITE % "accelerator: ga-1, ",
@@ -258,6 +265,12 @@ QUIET: list[tuple[str, str]] = [
     ("ACC014", "vpns: {office: {tunnels: {ga2: {accelerator: null}}}}"),
     ("ACC015", f"{NONE_THROUGH[:-2]}, start: respond}}}}"),
     ("ACC016", SECOND_SITE % ""),
+    ("ACC017", "vpns: {office: {probe: {interval_ms: 100, misses: 20}}}"),
+    (
+        "ACC017",
+        "vpns: {office: {probe: {interval_ms: 100, misses: 5}}}\nrelay: {mesh: {interval_ms: 50}}",
+    ),
+    ("ACC017", "vpns: {office: {probe: null}}"),
 ]
 
 

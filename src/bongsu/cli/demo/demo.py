@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bongsu.cli.demo.accelerator import show_accelerator
 from bongsu.cli.demo.anycast import show_anycast
 from bongsu.cli.demo.step import step
 from bongsu.cli.demo.vpn import show_vpn
@@ -15,17 +16,25 @@ from bongsu.cli.output import line, working
 from bongsu.cli.source import load_sound
 from bongsu.lab.lab import Lab
 
-EXAMPLES = {"anycast": "anycast.yaml", "vpn": "hybrid-vpn.yaml"}
+EXAMPLES = {
+    "anycast": "anycast.yaml",
+    "vpn": "hybrid-vpn.yaml",
+    "accelerator": "accelerated-vpn.yaml",
+}
 
 
 def demo(
     which: Annotated[
-        str, typer.Argument(metavar="[anycast|vpn|FILE]", help="An example, or a network file.")
+        str,
+        typer.Argument(
+            metavar="[anycast|vpn|accelerator|FILE]", help="An example, or a network file."
+        ),
     ] = "anycast",
 ) -> None:
     """Check, render, raise, look, break, look again, and take everything down.
 
     `anycast`: a PoP dies and another serves. `vpn`: a tunnel to a cloud dies and the other carries.
+    `accelerator`: two gateways across bad Internet, and our PoPs between them.
     """
     from bongsu.lab.lifecycle import NAME_LENGTH, raise_lab, remove_lab, settle
     from bongsu.render.bundle import make_bundle
@@ -70,7 +79,9 @@ def example(name: str) -> Path:
 
 
 def _show(lab: Lab) -> None:
-    if lab.network.vpns:
+    if lab.network.accelerators:
+        show_accelerator(lab)
+    elif lab.network.vpns:
         show_vpn(lab)
     else:
         show_anycast(lab)
