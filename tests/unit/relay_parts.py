@@ -94,7 +94,8 @@ def relay_plan(*accelerators: AcceleratorPlan, own: int = SEOUL, **changes: Any)
 class FakePlane:
     """Remembers what it was told; refuses what stands in `broken`."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "bpf", reason: str = "") -> None:
+        self.name, self.reason = name, reason
         self.calls: list[tuple[Any, ...]] = []
         self.broken: set[str] = set()
         self.paths: dict[int, int] = {}

@@ -12,8 +12,9 @@ from bongsu.cli import agent as cli
 from bongsu.cli.agent import app
 from bongsu.system.agent_client import AgentError
 
-WORDS = ["--bundle", "/b", "--state", "/s", "--backend", "xdp", "--purge", "--ready-fd", "7"]
-MEANT = Arguments(Path("/b"), Path("/s"), "xdp", True, 7)
+WORDS = ["--bundle", "/b", "--state", "/s", "--backend", "xdp", "--purge", "--ready-fd", "7",
+         "--relay", "kernel"]  # fmt: skip
+MEANT = Arguments(Path("/b"), Path("/s"), "xdp", True, 7, "kernel")
 
 
 def test_every_option() -> None:
@@ -23,7 +24,15 @@ def test_every_option() -> None:
     assert parse(["--bundle", "b"], "x").bundle == Path.cwd() / "b"
 
 
-@pytest.mark.parametrize("words", [[], ["--bundle", "/b", "--backend", "x"], ["--bund", "/b"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--bundle", "/b", "--backend", "x"],
+        ["--bundle", "/b", "--relay", "x"],
+        ["--bund", "/b"],
+    ],
+)
 def test_wrong_usage(words: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse(words, "x")

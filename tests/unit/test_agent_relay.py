@@ -225,6 +225,32 @@ def test_what_the_control_socket_is_told(bench: Bench) -> None:
     asyncio.run(go())
 
 
+def test_a_relay_without_bpf_says_what_it_cannot_do(bench: Bench) -> None:
+    async def go() -> None:
+        bench.plane = FakePlane("kernel", "Operation not permitted")
+        plan = relay_plan().model_copy(update={"repairs": True})
+        await bench.apply(plan)
+        await bench.apply(plan)
+        (said,) = bench.told("relay")
+        assert "carried by the kernel's NAT" in said
+        assert said.endswith("(Operation not permitted)")
+        # no engine is begun for what it does not repair
+        await until(lambda: bench.plane.count("expire") > 7)
+        assert bench.plane.count("set_repair") == 0
+        assert bench.service._repairing.engine is None
+        # whatever the mesh thinks best
+        machine = bench.service.mesh.machine
+        assert machine is not None
+        machine.paths()[SHANGHAI].next_hop = TOKYO
+        told = await bench.service.ask_accelerator({})
+        assert told["backend"] == "kernel"
+        (path,) = told["accelerators"][0]["paths"]
+        assert (path["way"], path["since_s"], path["last_change"]) == ("direct", None, None)
+        await bench.service.stop()
+
+    asyncio.run(go())
+
+
 class Asked:
     """Endpoints that answer as the test says, by address, version and port."""
 

@@ -35,6 +35,16 @@ ANSWER = {"accelerators": [GA], "stray": {"drops": {"unknown_peer": 7}, "transit
 FAR = "2001:db8:1234:5678:9abc:def0:1234:5678"
 
 
+def test_what_carries_without_bpf_is_told() -> None:
+    straight = PATH | {"way": "direct", "since_s": None, "last_change": None}
+    answer = ANSWER | {"backend": "kernel", "accelerators": [GA | {"paths": [straight]}]}
+    text = accelerator_table.view(answer, 80).plain
+    assert "backend: kernel (NAT, for want of BPF): straight ways, no repair" in words(text)
+    assert "path to pop-shanghai: direct, RTT 60.2 ms" in words(text)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "backend" not in accelerator_table.view(ANSWER | {"backend": "bpf"}, 80).plain
+
+
 def words(text: str) -> str:
     return " ".join(text.split())
 

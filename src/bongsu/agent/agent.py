@@ -72,6 +72,8 @@ class Options:
     ready_fd: int | None = None
     """Gets one line, `ready`, once the bundle is applied and BIRD is up; closed at the end."""
     log_stream: TextIO | None = None
+    relay: str | None = None
+    """What carries accelerators, `bpf` or `kernel`; None: by probing."""
 
 
 class Agent:
@@ -87,7 +89,7 @@ class Agent:
         self._worker = ThreadPoolExecutor(1, "system")
         self._choose = choose
         self._backend: GreBackend | None = None
-        self._services = NodeServices(state_dir, self.events, self._worker)
+        self._services = NodeServices(state_dir, self.events, self._worker, options.relay)
         self._keepalive = KeepaliveShell(self.events, self._set_line)
         self._debug = KeepaliveDebug(self._keepalive)
         self._vpn = VpnWatch(self.events, self._services, self._worker, self._failed)

@@ -26,7 +26,12 @@ def run_agent(arguments: Arguments) -> int:
     from bongsu.system.gre import choose_backend
 
     options = Options(
-        arguments.bundle, arguments.state_dir, arguments.purge, arguments.ready_fd, sys.stderr
+        arguments.bundle,
+        arguments.state_dir,
+        arguments.purge,
+        arguments.ready_fd,
+        sys.stderr,
+        arguments.relay,
     )
 
     async def main() -> None:

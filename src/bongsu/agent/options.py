@@ -21,6 +21,7 @@ class Arguments:
     backend: str | None = None
     purge: bool = False
     ready_fd: int | None = None
+    relay: str | None = None
 
 
 class _Help(argparse.HelpFormatter):
@@ -56,6 +57,11 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
         help="What carries GRE; without it, by probing.",
     )
     parser.add_argument(
+        "--relay",
+        choices=["bpf", "kernel"],
+        help="What carries accelerators; without it, by probing.",
+    )
+    parser.add_argument(
         "--purge", action="store_true", help="At the end put the machine back as it was found."
     )
     parser.add_argument(
@@ -63,5 +69,10 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
     )
     found = parser.parse_args(argv)
     return Arguments(
-        found.bundle.absolute(), found.state, found.backend, found.purge, found.ready_fd
+        found.bundle.absolute(),
+        found.state,
+        found.backend,
+        found.purge,
+        found.ready_fd,
+        found.relay,
     )

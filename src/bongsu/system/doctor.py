@@ -47,7 +47,7 @@ def diagnose() -> list[Capability]:
     if not found[0].ok:
         return found + list(_programs())
     found += [_jit(), _btf(), _own_addresses()]
-    found += _gre()
+    found += [*_gre(), *_relay()]
     try:
         with scratch() as space:
             found += _kernel_parts(space)
@@ -123,6 +123,26 @@ def _gre() -> list[Capability]:
             "" if kernel else "the ebpf backend carries GRE",
         ),
         Capability("GRE backend", best is not None, best or "none works", needed=True),
+    ]
+
+
+def _relay() -> list[Capability]:
+    # Late, as with GRE.
+    try:
+        from bongsu.system.relay.choose import probe
+
+        able = probe()
+    except (ImportError, NetnsError, RunError) as error:
+        return [Capability("relay backend", False, str(error), "no accelerators here")]
+    return [
+        Capability(
+            "relay bpf",
+            not able.bpf,
+            able.bpf or "tc programs load and attach",
+            "the kernel's NAT carries accelerators, and does less" if able.bpf else "",
+        ),
+        Capability("relay kernel", not able.kernel, able.kernel or "nftables NAT and conntrack"),
+        Capability("relay backend", able.best is not None, able.best or "none works"),
     ]
 
 

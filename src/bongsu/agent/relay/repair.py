@@ -16,7 +16,7 @@ import numpy as np
 
 from bongsu.model.base import Address
 from bongsu.plan.relay import AcceleratorPlan, RelayPlan
-from bongsu.system.relay import RelayPlane
+from bongsu.system.relay import RelayBackend
 from bongsu.system.repair.engine import Repair, RepairEngine
 from bongsu.system.repair.library import KINDS, MODES
 
@@ -43,7 +43,7 @@ class Repairing:
         self._wait = 0
         self.engine: RepairEngine | None = None
 
-    def follow(self, plan: RelayPlan, secret: bytes | None, plane: RelayPlane) -> None:
+    def follow(self, plan: RelayPlan, secret: bytes | None, plane: RelayBackend) -> None:
         """An engine if the plan asks for one. OSError; without it the ordinary way is taken."""
         same = self._plan is not None and (self._plan.number, self._plan.port) == (
             plan.number,
@@ -68,7 +68,7 @@ class Repairing:
         self._hops = {}
         plane.set_repair(self.engine.ifindex)
 
-    def turn(self, hops: Mapping[int, Hops], plane: RelayPlane) -> None:
+    def turn(self, hops: Mapping[int, Hops], plane: RelayBackend) -> None:
         """Bring the engine to the latest paths; begin one that failed anew. OSError says why."""
         if self.engine is None:
             self._begin_again(plane)
@@ -86,7 +86,7 @@ class Repairing:
                 self.engine.set_paths(destination, found)
                 self._hops[destination] = wanted
 
-    def close(self, plane: RelayPlane | None) -> None:
+    def close(self, plane: RelayBackend | None) -> None:
         """End it; the plane leads nothing to it any more."""
         if self.engine is None:
             return
@@ -109,7 +109,7 @@ class Repairing:
             "received": [_row(row) for row in counted.received],
         }
 
-    def _begin_again(self, plane: RelayPlane) -> None:
+    def _begin_again(self, plane: RelayBackend) -> None:
         if self._plan is None or not (self._plan.repairs and self._plan.peers):
             return
         if self._wait:

@@ -11,9 +11,10 @@ from bongsu.agent.relay.mesh import MeshShell
 from bongsu.plan.relay import AcceleratorPlan, ListenerPlan, RelayPlan
 from bongsu.protocol.mesh.machine import SECOND, Mesh
 from bongsu.protocol.mesh.packet import Leg, State
+from bongsu.protocol.mesh.path import Way
 from bongsu.protocol.mesh.window import Figures
 from bongsu.protocol.mesh.words import named
-from bongsu.system.relay import AcceleratorCounters, Occupancy, RelayPlane, Stray, layout
+from bongsu.system.relay import AcceleratorCounters, Occupancy, RelayBackend, Stray, layout
 
 SESSIONS = 1000
 """Told at most in one answer: the busiest of late first."""
@@ -23,6 +24,7 @@ SESSIONS = 1000
 class Reading:
     """What the plane says at one moment."""
 
+    backend: str
     counters: dict[str, AcceleratorCounters]
     sessions: np.ndarray[Any, np.dtype[np.void]]
     spis: np.ndarray[Any, np.dtype[np.void]]
@@ -30,11 +32,12 @@ class Reading:
     occupancy: Occupancy
 
 
-def read(plane: RelayPlane) -> Reading:
+def read(plane: RelayBackend) -> Reading:
     """Ask the plane. Blocks."""
     return Reading(
-        plane.counters(), plane.sessions(), plane.spis(), plane.stray(), plane.occupancy()
-    )
+        plane.name, plane.counters(), plane.sessions(), plane.spis(), plane.stray(),
+        plane.occupancy(),
+    )  # fmt: skip
 
 
 def accelerators(
@@ -66,7 +69,9 @@ def accelerators(
                 "egress": each.egress,
                 "off_address": str(each.off_address),
                 "off_public": str(each.off_public),
-                "paths": _paths(each, node, plan.number, mesh),
+                "paths": _paths(
+                    each, node, plan.number, mesh, straight=reading.backend == "kernel"
+                ),
                 "listeners": [
                     _listener(listener, endpoints.groups.get((each.number, listener.name)))
                     for listener in each.listeners
@@ -78,6 +83,7 @@ def accelerators(
             }
         )  # fmt: skip
     return {
+        "backend": reading.backend,
         "accelerators": found,
         "stray": asdict(reading.stray),
         "occupancy": asdict(reading.occupancy),
@@ -163,7 +169,9 @@ def _roles(each: AcceleratorPlan, own: int) -> list[str]:
     return entry + (["egress"] if each.egress_number == own else [])
 
 
-def _paths(each: AcceleratorPlan, node: str, own: int, mesh: MeshShell) -> list[dict[str, Any]]:
+def _paths(
+    each: AcceleratorPlan, node: str, own: int, mesh: MeshShell, *, straight: bool
+) -> list[dict[str, Any]]:
     """To the egress from an entry, and to the entries from the egress."""
     machine = mesh.machine
     if machine is None:
@@ -173,23 +181,36 @@ def _paths(each: AcceleratorPlan, node: str, own: int, mesh: MeshShell) -> list[
         ends.add(each.egress_number)
     now = time.monotonic_ns()
     return [
-        {"from": node, "to": mesh.names[number], **_way(machine, mesh, number, now)}
+        {"from": node, "to": mesh.names[number], **_used(machine, mesh, number, now, straight)}
         for number in machine.paths()
         if number in ends - {own}
     ]
 
 
+def _used(machine: Mesh, mesh: MeshShell, number: int, now: int, straight: bool) -> dict[str, Any]:
+    """The path that is best, or where nothing else is to be had, the straight one."""
+    if not straight:
+        return _way(machine, mesh, number, now)
+    always = {"since_s": None, "last_change": None}
+    return {**_told_way(machine.ways(number, now)[number], number, number, mesh), **always}
+
+
 def _way(machine: Mesh, mesh: MeshShell, number: int, now: int) -> dict[str, Any]:
     path = machine.paths()[number]
-    used = machine.ways(number, now)[path.next_hop]
+    return {
+        **_told_way(machine.ways(number, now)[path.next_hop], number, path.next_hop, mesh),
+        "since_s": round((now - path.since) / SECOND, 1),
+        "last_change": mesh.last.get(number),
+    }
+
+
+def _told_way(used: Way, number: int, next_hop: int, mesh: MeshShell) -> dict[str, Any]:
     known = used.state is State.ALIVE
     return {
-        "way": named(number, path.next_hop, mesh.names),
+        "way": named(number, next_hop, mesh.names),
         "way_state": used.state.name.lower(),
         "way_rtt_ms": _ms(used.rtt_ns) if known else None,
         "way_loss": round(used.loss, 4) if known else None,
-        "since_s": round((now - path.since) / SECOND, 1),
-        "last_change": mesh.last.get(number),
     }
 
 

@@ -1,6 +1,7 @@
 """The services of one node, in the order in which they come up."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ from bongsu.agent.services.service import Service
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.system.daemons.neighbor import BgpNeighbor
+from bongsu.system.relay import choose_relay
 
 
 class NodeServices:
     """IPsec, the relay, then routing; they end the other way round. Belongs to the event loop's thread."""
 
-    def __init__(self, state_dir: Path, events: EventLog, worker: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        events: EventLog,
+        worker: ThreadPoolExecutor,
+        relay: str | None = None,
+    ) -> None:
+        """`relay`: what carries accelerators; None: by probing."""
         self.ipsec = IpsecService(state_dir, events, worker)
-        self.relay = RelayService(state_dir, events, worker)
+        self.relay = RelayService(state_dir, events, worker, partial(choose_relay, relay))
         self.bird = BirdService(state_dir, events)
         self.frr = FrrService(state_dir, events)
 

@@ -26,11 +26,16 @@ from bongsu.plan.node import NodePlan
 from bongsu.plan.relay import AcceleratorPlan, ListenerPlan, RelayPlan
 from bongsu.system import files
 from bongsu.system.gre import links
-from bongsu.system.relay import LiveEndpoint, RelayPlane, hosts
+from bongsu.system.relay import LiveEndpoint, RelayBackend, choose_relay, hosts
 from bongsu.system.rtnl import Rtnl
 
 RECORD = "relay.json"
 """In the state directory: the plan that stands in the kernel, and the paths in use."""
+LESS = (
+    "accelerators are carried by the kernel's NAT: straight ways between PoPs that all do so, no repair,"
+    " no proof of clients, all of them to one endpoint"
+)
+"""What a relay without BPF is; see docs/accelerator.md."""
 TURN_S = 1.0
 """How often sessions that were idle for too long are ended."""
 
@@ -45,7 +50,7 @@ class RelayService:
         state_dir: Path,
         events: EventLog,
         worker: ThreadPoolExecutor,
-        opened: Callable[[], RelayPlane] = RelayPlane.open,
+        opened: Callable[[], RelayBackend] = choose_relay,
     ) -> None:
         self._record = state_dir / RECORD
         self._repairing = Repairing(state_dir)
@@ -67,7 +72,7 @@ class RelayService:
         self._turns: asyncio.Task[None] | None = None
         self._failing: dict[str, str] = {}
         self.plan: RelayPlan | None = None
-        self.plane: RelayPlane | None = None
+        self.plane: RelayBackend | None = None
         self.mesh = MeshShell(events, self._path)
         self.endpoints = Endpoints(events, self._endpoints)
 
@@ -94,14 +99,17 @@ class RelayService:
         digest = _digest(plan, secret)
         known = self.plane is not None
         plane = self.plane or await self._call(self._opened)
+        if not known:
+            self._tell(plane)
         self.plane, self.plan, self._secret = plane, plan, secret
         self._machine = await self._call(_machine)
         await self._call(plane.apply, plan, secret)
         left = {int(to): int(hop) for to, hop in record.get("paths", {}).items()}
         self.mesh.follow(plan, secret, left)
         self._paths |= self.mesh.next_hops()
-        with self._told("repair"):
-            await self._call(self._repairing.follow, plan, secret, plane)
+        if plane.name == "bpf":
+            with self._told("repair"):
+                await self._call(self._repairing.follow, plan, secret, plane)
         own = [item for item in plan.accelerators if item.egress_number == plan.number]
         self.endpoints.follow(own)
         if record.get("plan") != digest:
@@ -173,6 +181,13 @@ class RelayService:
         files.remove(self._record)
         return True
 
+    def _tell(self, plane: RelayBackend) -> None:
+        """Once, what an operator would look for in vain."""
+        if plane.name == "kernel":
+            self._events.add(
+                "relay", "", f"{LESS} ({plane.reason})", level="warning", backend="kernel"
+            )
+
     def _stop_tasks(self) -> None:
         self.mesh.close()
         self.endpoints.close()
@@ -206,7 +221,7 @@ class RelayService:
             for number, path in machine.paths().items()
         }
 
-    async def _follow_machine(self, plane: RelayPlane) -> None:
+    async def _follow_machine(self, plane: RelayBackend) -> None:
         """An interface or an address that came later: the plane looks at where it is attached."""
         machine = await self._call(_machine)
         if machine != self._machine and self.plan is not None:

@@ -22,13 +22,17 @@ SESSIONS = Table(
     (("Endpoint", 8), ("Client", 8)),
 )
 NONE = "-"
+KERNEL = (
+    "backend: kernel (NAT, for want of BPF): straight ways, no repair, no proof of clients, one endpoint"
+    " for all; where they leave, a session's client is the PoP that they entered by"
+)
 
 
 def view(answer: dict[str, Any], width: int) -> Text:
     """The tables of one agent's answer to `accelerator`."""
     rows = [row(each) for each in answer["accelerators"]]
     text = draw(TABLE, rows, width, "no accelerator enters or leaves here")
-    for note in _stray(answer):
+    for note in [*_carrier(answer), *_stray(answer)]:
         text.append(f"\n{folded(note, width)}", style="dim")
     if answer.get("sessions") is not None:
         text.append("\n\n")
@@ -131,7 +135,9 @@ def _notes(each: Mapping[str, Any]) -> list[str]:
 
 
 def _path(path: Mapping[str, Any]) -> str:
-    said = f"path to {path['to']}: {path['way']} for {ago(path['since_s'])}"
+    said = f"path to {path['to']}: {path['way']}"
+    if path["since_s"] is not None:
+        said += f" for {ago(path['since_s'])}"
     if path["way_rtt_ms"] is not None:
         said += f", RTT {path['way_rtt_ms']:.1f} ms, loss {path['way_loss'] * 100:.1f} %"
     elif path["way_state"] == "dead":
@@ -167,6 +173,10 @@ def _repair(stream: Mapping[str, Any]) -> str:
         lost = stream["lost"] / stream["judged"]
         said += f"; {lost * 100:.2f} % lost on the way, {left * 100:.2f} % after repair"
     return f"{said}, {quantity(stream['late'])} late" if stream["late"] else said
+
+
+def _carrier(answer: Mapping[str, Any]) -> list[str]:
+    return [KERNEL] if answer.get("backend") == "kernel" else []
 
 
 def _stray(answer: Mapping[str, Any]) -> list[str]:

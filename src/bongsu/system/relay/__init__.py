@@ -9,14 +9,13 @@ from bongsu.system.relay.base import (
     RelayError,
     Stray,
 )
-from bongsu.system.relay.choose import Choice, choose_relay
+from bongsu.system.relay.choose import choose_relay
 from bongsu.system.relay.kernel import KernelRelay
 from bongsu.system.relay.plane import RelayPlane
 
 __all__ = [
     "AcceleratorCounters",
     "Carried",
-    "Choice",
     "KernelRelay",
     "LiveEndpoint",
     "Occupancy",

@@ -18,14 +18,6 @@ TRIED_RECORDS = 16
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What carries, and why it is not what would be best; empty when it is."""
-
-    backend: RelayBackend
-    reason: str = ""
-
-
-@dataclass(frozen=True)
 class RelayAbility:
     """What each backend lacks here; empty when nothing."""
 
@@ -38,7 +30,7 @@ class RelayAbility:
         return "bpf" if not self.bpf else "kernel" if not self.kernel else None
 
 
-def choose_relay(name: str | None = None) -> Choice:
+def choose_relay(name: str | None = None) -> RelayBackend:
     """The backend of that name, or what an earlier process left running, or the best that works here,
     for the calling thread's namespace. What the other one left is taken away.
 
@@ -47,9 +39,11 @@ def choose_relay(name: str | None = None) -> Choice:
     if name is not None and name not in NAMES:
         raise RelayError(f"there is no relay backend {name}", " or ".join(NAMES))
     if name == "kernel":
-        return Choice(_kernel_alone(), "it was asked for")
+        if _attached():
+            RelayPlane.open().close()
+        return KernelRelay.open("it was asked for")
     if name is None and kernel.stands() and not _attached():
-        return Choice(KernelRelay.open(), "an earlier agent began with it, and sessions go on")
+        return KernelRelay.open("an earlier agent began with it, and sessions go on")
     try:
         plane = RelayPlane.open()
     except (OSError, ImportError) as error:
@@ -59,11 +53,11 @@ def choose_relay(name: str | None = None) -> Choice:
         if not reason:
             if kernel.stands():
                 KernelRelay.open().close()
-            return Choice(plane)
+            return plane
         plane.close()
     if name == "bpf":
         raise RelayError(f"the bpf relay backend does not work here: {reason}")
-    return Choice(KernelRelay.open(), reason)
+    return KernelRelay.open(reason)
 
 
 def probe() -> RelayAbility:
@@ -77,12 +71,6 @@ def probe() -> RelayAbility:
             bpf = _tried(plane)
             plane.close()
         return RelayAbility(bpf, kernel.refusal())
-
-
-def _kernel_alone() -> KernelRelay:
-    if _attached():
-        RelayPlane.open().close()
-    return KernelRelay.open()
 
 
 def _attached() -> bool:

@@ -57,19 +57,22 @@ class KernelRelay:
 
     name: Final = "kernel"
 
-    def __init__(self, *, timed: bool) -> None:
+    def __init__(self, reason: str, *, timed: bool) -> None:
+        self.reason = reason
         self._timed = timed
         self._plan: RelayPlan | None = None
         self._doors: list[nat.Door] = []
 
     @classmethod
-    def open(cls) -> Self:
-        """The relay of this namespace. Errors: RelayError, when the kernel lacks what it takes."""
+    def open(cls, reason: str = "") -> Self:
+        """The relay of this namespace. `reason`: why it is taken. Errors: RelayError, when the kernel
+        lacks what it takes.
+        """
         if why := refusal():
             raise RelayError(
                 f"nftables cannot carry accelerators here: {why}", "apt install nftables"
             )
-        return cls(timed=not _refused(nat.TIMED))
+        return cls(reason, timed=not _refused(nat.TIMED))
 
     def apply(self, plan: RelayPlan, key: bytes | None) -> None:  # noqa: ARG002  NAT signs nothing
         """Carries what the plan says, from now on; sessions of what stays go on.

@@ -78,6 +78,7 @@ class RelayPlane:
     """
 
     name: Final = "bpf"
+    reason: Final = ""
 
     def __init__(
         self, kernel: Rtnl, maps: dict[str, Map], programs: dict[str, Program], *, xdp: bool
