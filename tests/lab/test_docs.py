@@ -62,7 +62,7 @@ def test_commands(path: Path, tmp_path: Path) -> None:
             subprocess.run(down, capture_output=True, timeout=60)
 
 
-EXAMPLES = ("anycast", "hybrid-vpn", "gre-keepalive")
+EXAMPLES = ("anycast", "hybrid-vpn", "accelerated-vpn", "gre-keepalive")
 
 
 def example(name: str) -> dict[str, Any]:
