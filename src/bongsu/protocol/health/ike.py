@@ -19,6 +19,8 @@ NAT_T_PORT = 4500
 _HEADER = struct.Struct("!8s8sBBBBII")
 _PRIVATE = 65001
 """Of the ranges for private use of the IKEv2 transform registries (1024 to 65535)."""
+_GROUP = 19
+"""256-bit random ECP (RFC 5903), whose public values have 64 bytes; this one is no point of it."""
 _PRIVATE_1 = 65001
 """Of those of the attributes of ISAKMP's phase 1 (RFC 2409, appendix A: 65001 to 65535)."""
 
@@ -42,14 +44,16 @@ def is_answer(data: bytes, spi: bytes, port: int) -> bool:
 
 
 def _init(spi: bytes, nonce: bytes) -> bytes:
-    kinds = (1, 2, 3, 4)  # ENCR, PRF, INTEG, D-H: a proposal for IKE has all of them
+    # ENCR, PRF, INTEG, D-H: a proposal for IKE has all of them. A group that nobody knows would be
+    # malformed to some.
+    wanted = {1: _PRIVATE, 2: _PRIVATE, 3: _PRIVATE, 4: _GROUP}
     transforms = b"".join(
-        struct.pack("!BBHBBH", 0 if kind == kinds[-1] else 3, 0, 8, kind, 0, _PRIVATE)
-        for kind in kinds
+        struct.pack("!BBHBBH", 0 if kind == 4 else 3, 0, 8, kind, 0, number)
+        for kind, number in wanted.items()
     )
-    proposal = struct.pack("!BBHBBBB", 0, 0, 8 + len(transforms), 1, 1, 0, len(kinds)) + transforms
-    payloads = _payload(34, proposal)  # SA, then KE
-    payloads += _payload(40, struct.pack("!HH", _PRIVATE, 0) + nonce)  # then Nonce
+    proposal = struct.pack("!BBHBBBB", 0, 0, 8 + len(transforms), 1, 1, 0, len(wanted))
+    payloads = _payload(34, proposal + transforms)  # SA, then KE
+    payloads += _payload(40, struct.pack("!HH", _GROUP, 0) + 2 * nonce)  # then Nonce
     payloads += _payload(0, nonce)
     length = _HEADER.size + len(payloads)
     return _HEADER.pack(spi, bytes(8), 33, 0x20, 34, 0x08, 0, length) + payloads
