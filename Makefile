@@ -18,7 +18,7 @@ locked := $(venv)/.locked
 built := $(venv)/.built
 compiled := $(wildcard src/bongsu/system/bpf/*.[ch] src/bongsu/system/keepalive/*.[ch] \
 	src/bongsu/system/repair/*.[ch] \
-	src/bongsu/lab/*/*.[ch])
+	src/bongsu/lab/*/*.[ch] src/bongsu/wire/*.proto)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -70,5 +70,6 @@ lock: venv
 clean:
 	rm -rf $(venv) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	rm -rf src/bongsu/lab/bin
-	find src \( -name '*.bpf.o' -o -name 'libkeepalive.so' -o -name 'librepair.so' \) -delete
+	find src \( -name '*.bpf.o' -o -name 'libkeepalive.so' -o -name 'librepair.so' \
+		-o -name 'messages_pb2.py*' \) -delete
 	find . -name .git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,4 +1,4 @@
-"""Compiles the eBPF objects, the engines in C and the lab's link emulator with the package.
+"""Compiles the eBPF objects, the engines in C, the lab's link emulator and the wire's messages.
 
 The results are artifacts of the wheel, never of the repository. An object that is newer than its
 sources is left as it is, so that an editable install costs nothing the second time.
@@ -6,6 +6,7 @@ sources is left as it is, so that an editable install costs nothing the second t
 
 import shutil
 import subprocess
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 BPF = Path("src/bongsu/system/bpf")
 LAB = Path("src/bongsu/lab")
 SYSTEM = Path("src/bongsu/system")
+WIRE = Path("src/bongsu/wire")
 ENGINES = {
     "keepalive": ((), "apt-get install gcc libc6-dev linux-libc-dev"),
     # the same arithmetic on every machine: a test compares it with Python's
@@ -64,6 +66,13 @@ class CompileHook(BuildHookInterface[Any]):
             if not _fresh(engine, [*parts, *engine.parent.glob("*.h"), *headers]):
                 _compile([*CC, *SHARED, *map(str, parts), "-o", str(engine), *flags], hint)
             build_data["artifacts"].append(f"{SYSTEM / name}/*.so")
+        messages = root / WIRE / "messages.proto"
+        if not _fresh(messages.with_name("messages_pb2.py"), [messages]):
+            # protoc names the import after the path: from src, it is bongsu.wire
+            source = root / "src"
+            protoc = [sys.executable, "-m", "grpc_tools.protoc", f"-I{source}"]
+            outputs = [f"--python_out={source}", f"--pyi_out={source}"]
+            _compile([*protoc, *outputs, str(messages)], hint="pip install grpcio-tools")
 
 
 def _fresh(target: Path, sources: list[Path]) -> bool:

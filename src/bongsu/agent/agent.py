@@ -20,8 +20,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bongsu.agent import notify
 from bongsu.agent.apply import Applier, ApplyError
@@ -39,6 +40,9 @@ from bongsu.agent.vpn.watch import VpnWatch
 from bongsu.system import files
 from bongsu.system.agent_client import SOCKET_NAME
 from bongsu.system.gre.base import GreBackend
+
+if TYPE_CHECKING:
+    from bongsu.agent.uplink.teller import Teller
 
 READY_NAME = "ready"
 STATE_NAMES = (
@@ -74,6 +78,8 @@ class Options:
     log_stream: TextIO | None = None
     relay: str | None = None
     """What carries accelerators, `bpf` or `kernel`; None: by probing."""
+    uplink: Path | None = None
+    """The directory of this node's uplink, if there is a tower to tell things to."""
 
 
 class Agent:
@@ -108,6 +114,7 @@ class Agent:
         self._failing: dict[str, str] = {}
         """What failed at the last look, so that it is told once and not every second."""
         self._purge = options.purge
+        self._teller: Teller | None = None
         self._control = ControlServer(
             state_dir / SOCKET_NAME,
             {
@@ -146,6 +153,7 @@ class Agent:
                 # Told to end in the middle of it: that is no failure.
                 if not self._stopping:
                     raise
+            await self._tell_tower()
             await self._until_stopped()
             self.events.add("agent", "", "stopping", purge=self._purge)
             # An apply that is under way ends first, or it would build what is being taken away.
@@ -163,11 +171,31 @@ class Agent:
             self._services.detach()
             self._control.close()
             files.remove(ready)
-            self._worker.shutdown()
             self.events.add("agent", "", "stopped")
+            # Also one that never got so far has something to tell; the next agent sends it.
+            await self._tell_tower()
+            if self._teller is not None:
+                await self._teller.stop()
+            self._worker.shutdown()
             if self._purge:
                 self._remove_state()
             os.close(self._lock)
+
+    async def _tell_tower(self) -> None:
+        """Begin to tell the tower, if there is to be one. Without one the node is what it was."""
+        directory = self._options.uplink
+        if directory is None or self._teller is not None:
+            return
+        try:
+            # Late, and aside: no tunnel waits for what speaks to a tower.
+            teller = await asyncio.to_thread(import_module, "bongsu.agent.uplink.teller")
+            self._teller = teller.of_agent(
+                directory, self.events, self._status, self._ask_status, self._keepalive,
+                self._services.relay, self._vpn_status, self._failed,
+            )  # fmt: skip
+            self._teller.start()
+        except Exception as error:
+            self._failed("uplink", error)
 
     def _end(self) -> None:
         self._stopping = True
@@ -300,7 +328,8 @@ class Agent:
         await asyncio.get_running_loop().run_in_executor(self._worker, backend.set_line, name, up)
 
     async def _ask_status(self, _: Mapping[str, Any]) -> dict[str, Any]:
-        return await self._status.full()
+        uplink = None if self._teller is None else self._teller.status()
+        return {**await self._status.full(), "uplink": uplink}
 
     async def _ask_counters(self, _: Mapping[str, Any]) -> dict[str, Any]:
         return await self._status.counters()

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,8 @@ class EventLog:
         self._sequence = 0
         self._path = path
         self._stream = stream
+        self.listener: Callable[[Event], None] | None = None
+        """Hears every event, after it is in the ring."""
 
     def add(
         self,
@@ -65,6 +68,8 @@ class EventLog:
         )
         self._ring.append(event)
         self._write(_line(event))
+        if self.listener is not None:
+            self.listener(event)
         return event
 
     def since(self, sequence: int = 0, limit: int = RING_SIZE) -> list[Event]:

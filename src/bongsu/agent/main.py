@@ -32,6 +32,7 @@ def run_agent(arguments: Arguments) -> int:
         arguments.ready_fd,
         sys.stderr,
         arguments.relay,
+        arguments.uplink,
     )
 
     async def main() -> None:

@@ -22,6 +22,7 @@ class Arguments:
     purge: bool = False
     ready_fd: int | None = None
     relay: str | None = None
+    uplink: Path | None = None
 
 
 class _Help(argparse.HelpFormatter):
@@ -67,6 +68,12 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
     parser.add_argument(
         "--ready-fd", type=int, metavar="FD", help="Gets a line whenever the bundle is applied."
     )
+    parser.add_argument(
+        "--uplink",
+        type=Path,
+        metavar="DIR",
+        help="Tell the tower what happens, as `bongsu agent enroll` has set it up in there.",
+    )
     found = parser.parse_args(argv)
     return Arguments(
         found.bundle.absolute(),
@@ -75,4 +82,5 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
         found.purge,
         found.ready_fd,
         found.relay,
+        None if found.uplink is None else found.uplink.absolute(),
     )

@@ -73,6 +73,11 @@ class Status:
             "bfd": [asdict(session) for session in bfd],
         }
 
+    def plan(self) -> str:
+        """The digest of the plan in force; empty until there is one."""
+        bundle = self._applier.bundle
+        return bundle.plan.digest() if bundle is not None else ""
+
     async def counters(self) -> dict[str, Any]:
         """Counters of each tunnel, by its name."""
         loop = asyncio.get_running_loop()

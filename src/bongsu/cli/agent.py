@@ -14,6 +14,7 @@ app = typer.Typer(help="Run a node's agent, or ask it.", no_args_is_help=True)
 
 StateOption = Annotated[Path, typer.Option("--state", help="The agent's state directory.")]
 STATE = Path("/run/bongsu")
+UPLINK = Path("/var/lib/bongsu/uplink")
 LabOption = Annotated[str | None, typer.Option("--lab", help="Ask a node of this lab.")]
 NodeOption = Annotated[str | None, typer.Option("--node", help="Which node of the lab.")]
 
@@ -42,6 +43,43 @@ def run(context: typer.Context) -> None:
     from bongsu.agent.options import parse
 
     raise typer.Exit(run_agent(parse(context.args, "bongsu agent run")))
+
+
+@app.command()
+def enroll(
+    token: Annotated[str, typer.Argument(help="As `bongsu tower token NODE` prints it.")],
+    tower: Annotated[str, typer.Option(help="The tower's port for newcomers, HOST:PORT.")],
+    uplink: Annotated[
+        Path, typer.Option("--uplink", help="The directory of this node's uplink.")
+    ] = UPLINK,
+    netns: Annotated[
+        str | None, typer.Option(help="The network namespace of the management network.")
+    ] = None,
+    interface: Annotated[
+        str | None, typer.Option(help="The management interface: no other way is taken.")
+    ] = None,
+    spool_mib: Annotated[
+        int, typer.Option(min=16, help="Bound of what waits for the tower, on disk.")
+    ] = 256,
+) -> None:
+    """Let this node in at a tower: make a key, and have it certified for a one-time token.
+
+    After that, `bongsu agent run --uplink DIR` tells the tower what happens here.
+    """
+    import asyncio
+
+    from bongsu.agent.uplink.enrol import enrol
+    from bongsu.agent.uplink.home import Home
+    from bongsu.system.management import Place, split
+
+    try:
+        host, port = split(tower)
+    except ValueError as error:
+        fail(str(error), code=EXIT_USAGE)
+    choices = {"spool_bytes": spool_mib * 1024 * 1024}
+    settings = asyncio.run(enrol(Home(uplink), token, host, port, Place(netns, interface), choices))
+    line(f"{settings.node}: enrolled at {settings.host} port {settings.port}")
+    line(f"next: bongsu agent run --uplink {uplink} ...")
 
 
 @app.command()

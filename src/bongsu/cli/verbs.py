@@ -39,6 +39,7 @@ VERBS = {
     ),
     "lab": Verb("lab", "app", "Raise a network on this machine, and try it."),
     "agent": Verb("agent", "app", "Run a node's agent, or ask it."),
+    "tower": Verb("tower", "app", "Make and run the control tower, let nodes in."),
     "show": Verb("show", "app", "Show what the nodes see now."),
     "debug": Verb("debug", "app", "Print what happens, as it happens."),
 }

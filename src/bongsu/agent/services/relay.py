@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,13 @@ class RelayService:
         if self._record.exists():
             self._opened().close()
             files.remove(self._record)
+
+    async def counters(self) -> dict[str, Any]:
+        """Of each accelerator, by its name; nothing while there is no plane."""
+        plane = self.plane
+        if plane is None:
+            return {}
+        return {name: asdict(each) for name, each in (await self._call(plane.counters)).items()}
 
     async def ask_accelerator(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """The control socket's `accelerator`; with `sessions` each of them."""
