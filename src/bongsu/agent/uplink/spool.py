@@ -148,7 +148,8 @@ class Spool:
                 (sequence, FORGET_RECORDS),
             ).rowcount:
                 pass
-            self._database.execute("PRAGMA incremental_vacuum(256)").fetchall()
+            # A script, for it is one step a page, of which `execute` takes the first.
+            self._database.executescript("PRAGMA incremental_vacuum(256)")
         except sqlite3.Error as error:
             raise SpoolError(f"{self.path}: {error}") from error
 

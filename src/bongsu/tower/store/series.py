@@ -207,11 +207,15 @@ _OF_PARTS = "min(low), max(high), sum(total), sum(number), arg_max(last, last_at
 
 
 def finest(age: timedelta, step_s: float, kept: dict[str, timedelta]) -> str:
-    """The coarsest table that has steps as fine as asked for and reaches back so far; else the longest."""
-    for table, step in reversed(TIERS):
-        if age <= kept[table] and (step is None or step <= step_s):
-            return table
-    return max(kept, key=lambda table: kept[table])
+    """The table to ask: of those that reach back so far the coarsest whose steps are fine enough.
+
+    Where none is, the finest of them; where none reaches back, the one that reaches furthest.
+    """
+    reaching = [(table, step) for table, step in TIERS if age <= kept[table]]
+    fine = [table for table, step in reaching if step is None or step <= step_s]
+    if fine:
+        return fine[-1]
+    return reaching[0][0] if reaching else max(kept, key=lambda table: kept[table])
 
 
 def _rows(node: str, time_ns: int, series: Series, write: int) -> list[Row]:
