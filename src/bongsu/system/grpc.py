@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Self
 
 from grpclib import GRPCError
@@ -149,7 +149,10 @@ class Methods:
 class Listener(Server):
     """A server on one port, with a bound on connections and on the time that a handshake may take."""
 
-    def __init__(self, methods: Methods, connections: int, window: int) -> None:
+    def __init__(
+        self, methods: Methods, connections: int, window: int, lifetime_s: float | None = None
+    ) -> None:
+        """`lifetime_s`: a connection is cut after so long, whatever it is doing."""
         config = Configuration(
             _keepalive_time=30.0,
             _keepalive_timeout=20.0,
@@ -159,11 +162,12 @@ class Listener(Server):
         )
         super().__init__([methods], codec=Raw(), config=config)
         self._most = connections
+        self._lifetime_s = lifetime_s
         self._open: set[_Bounded] = set()
 
     def _protocol_factory(self) -> H2Protocol:
         made = super()._protocol_factory()
-        return _Bounded(made, self._open, self._most)
+        return _Bounded(made, self._open, self._most, self._lifetime_s)
 
     async def listen(self, host: str | None, port: int, context: ssl.SSLContext) -> int:
         """Serve; the port, which is another if it was 0."""
@@ -186,17 +190,26 @@ class Listener(Server):
 class _Bounded(H2Protocol):
     """A connection that is counted, and refused when there are too many."""
 
-    def __init__(self, made: H2Protocol, table: Collection[Any], most: int) -> None:
+    def __init__(
+        self, made: H2Protocol, table: "set[_Bounded]", most: int, lifetime_s: float | None
+    ) -> None:
         super().__init__(made.handler, made.config, made.h2_config)
-        self._table: set[_Bounded] = table  # type: ignore[assignment]
+        self._table = table
         self._most = most
+        self._lifetime_s = lifetime_s
+        self._transport: Any = None
+        self._end: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._transport = transport
         if len(self._table) >= self._most:
             transport.abort()
             return
         self._table.add(self)
+        if self._lifetime_s is not None:
+            loop = asyncio.get_running_loop()
+            self._end = loop.call_later(self._lifetime_s, transport.abort)
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -207,9 +220,11 @@ class _Bounded(H2Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._table.discard(self)
+        if self._end is not None:
+            self._end.cancel()
         super().connection_lost(exc)
 
     def cut(self) -> None:
-        """Close it now."""
-        with contextlib.suppress(Exception):
-            self.processor.close("cut")
+        """Close it now, without a word."""
+        if self._transport is not None:
+            self._transport.abort()

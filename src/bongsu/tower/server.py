@@ -27,6 +27,8 @@ NODES = 4096
 NEWCOMERS = 64
 NEWCOMER_WINDOW = 64 * 1024
 """The least that HTTP/2 allows."""
+NEWCOMER_S = 30.0
+"""An enrolment takes a second; who stays longer only takes a place."""
 PATROL_S = 1.0
 """How long a node that was removed is still listened to."""
 
@@ -64,7 +66,7 @@ class Tower:
         for_nodes = tls.tower_context(self._layout.identity, root)
         for_newcomers = tls.tower_context(self._layout.identity, None)
         nodes = grpc.Listener(self._nodes.methods(), NODES, WINDOW_BYTES)
-        newcomers = grpc.Listener(self._newcomers.methods(), NEWCOMERS, NEWCOMER_WINDOW)
+        newcomers = grpc.Listener(self._newcomers.methods(), NEWCOMERS, NEWCOMER_WINDOW, NEWCOMER_S)
         host = self.settings.listen or None
         try:
             self.node_port = await nodes.listen(host, self.settings.node_port, for_nodes)

@@ -91,7 +91,7 @@ class NodeService:
             hello = codec.decode_from_node(await _message(stream, bounds.MESSAGE_BYTES))
         if not isinstance(hello, Hello):
             raise WireError("the first word is Hello")
-        session = Session(node, serial, stream._stream.connection.close)
+        session = Session(node, serial, stream.peer._transport.abort)
         before = self.sessions.get(node)
         self.sessions[node] = session
         if before is not None:

@@ -182,6 +182,7 @@ class Uplink:
             grpc.Line(host, port, context, place, bounds.MESSAGE_BYTES) as line,
             line.request(STREAM, Cardinality.STREAM_STREAM, bytes, bytes) as stream,
         ):
+            await stream.send_request()
             hello = Hello(spool.name(), spool.last(), version("bongsu"), bounds.VERSION)
             heard = asyncio.create_task(self._hear(stream, spool, hello.last))
             try:
@@ -189,6 +190,7 @@ class Uplink:
                 while True:
                     self._more.clear()
                     if identity.due(self._clock.utc()) and await self._renewed(identity, line):
+                        await stream.cancel()
                         return True
                     if not await self._batch(stream, spool, heard):
                         await self._clock.wait(self._more, self._due())

@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +143,25 @@ class SeriesStore:
         step_s: float,
         table: str,
     ) -> list[Point]:
-        """Of one table of TIERS."""
-        columns = _OF_RAW if table == "raw" else _OF_PARTS
-        query = (
-            "SELECT time_bucket(to_microseconds(CAST(? AS BIGINT)), moment) AS step,"  # noqa: S608
-            f" {columns} FROM {table}"
-            " WHERE node = ? AND kind = ? AND subject = ? AND metric = ? AND moment >= ? AND moment < ?"
-            " GROUP BY step ORDER BY step"
+        """Of one table of TIERS, and of what has not been rolled up into it yet."""
+        where = (
+            " WHERE node = $node AND kind = $kind AND subject = $subject AND metric = $metric"
+            " AND moment >= $begin AND moment < $end"
         )
-        parameters = [
-            max(1, round(step_s * 1_000_000)), node, kind, subject, metric, _naive(begin), _naive(end),
-        ]  # fmt: skip
+        names = [name for name, _ in TIERS]
+        sources = [_SAME[table == "raw"].format(table) + where]
+        # What is not rolled up yet is in the finer tables only, and each row of it in one.
+        for finer, coarse in reversed(list(pairwise(names[: names.index(table) + 1]))):
+            behind = f" AND write > (SELECT coalesce(max(write), 0) FROM progress WHERE name = '{coarse}')"  # noqa: S608
+            sources.append(_SAME[finer == "raw"].format(finer) + where + behind)
+        query = (
+            f"SELECT time_bucket(to_microseconds($step), moment) AS step, {_OF_PARTS} FROM"  # noqa: S608
+            f" ({' UNION ALL '.join(sources)}) GROUP BY step ORDER BY step"
+        )
+        parameters = {
+            "step": max(1, round(step_s * 1_000_000)), "node": node, "kind": kind,
+            "subject": subject, "metric": metric, "begin": _naive(begin), "end": _naive(end),
+        }  # fmt: skip
         try:
             with self._lock:
                 cursor = self._reading.cursor()
@@ -204,6 +213,13 @@ class SeriesStore:
 
 _OF_RAW = "min(value), max(value), sum(value), count(*), arg_max(value, moment), max(moment)"
 _OF_PARTS = "min(low), max(high), sum(total), sum(number), arg_max(last, last_at), max(last_at)"
+
+_SAME = {
+    True: "SELECT moment, value AS low, value AS high, value AS total, 1 AS number, value AS last,"
+    " moment AS last_at FROM {}",
+    False: "SELECT moment, low, high, total, number, last, last_at FROM {}",
+}
+"""A table's rows as parts; whether it is the raw one."""
 
 
 def finest(age: timedelta, step_s: float, kept: dict[str, timedelta]) -> str:
