@@ -17,9 +17,12 @@ from bongsu.agent.uplink.spool import Spool
 from .world import PATIENCE_S, Node, RunningTower, until
 
 ROOT = Path(__file__).parents[2]
-KILLS = 6
+KILLS = 4
 NODE = "import sys; sys.path.insert(0, {root!r}); from tests.tower.node_process import main;"
-TOWER = "from bongsu.cli.main import run; import sys; sys.argv = ['bongsu', 'tower', 'run', '--state', {state!r}]; run()"
+TOWER = (
+    "from bongsu.cli.main import run; import sys;"
+    " sys.argv = ['bongsu', 'tower', 'run', '--state', {state!r}]; run()"
+)
 
 
 class Processes:

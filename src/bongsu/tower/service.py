@@ -117,12 +117,12 @@ class NodeService:
         waiting: deque[tuple[Taken, asyncio.Future[None]]] = deque()
         more = asyncio.Event()
         acks = asyncio.create_task(self._acks(stream, receiver, waiting, more))
+        come: asyncio.Task[bytes | None] | None = None
         try:
             while not acks.done():
                 come = asyncio.create_task(grpc.receive(stream, bounds.MESSAGE_BYTES))
                 await asyncio.wait({come, acks}, return_when=asyncio.FIRST_COMPLETED)
                 if acks.done():
-                    come.cancel()
                     break
                 if (data := come.result()) is None:
                     break
@@ -141,6 +141,8 @@ class NodeService:
             for _, done in waiting:
                 # Nobody waits for them any more; the node asks what has been kept when it is back.
                 done.cancel()
+            if come is not None:
+                come.cancel()
             acks.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await acks

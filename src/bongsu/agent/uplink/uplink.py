@@ -245,7 +245,9 @@ class Uplink:
         sending = asyncio.create_task(stream.send_message(data))
         try:
             while not sending.done():
-                await asyncio.wait({sending, heard}, timeout=STUCK_S)
+                await asyncio.wait(
+                    {sending, heard}, timeout=STUCK_S, return_when=asyncio.FIRST_COMPLETED
+                )
                 self._judge(heard)
             sending.result()
         finally:
