@@ -58,7 +58,7 @@ INLINE struct relay_work *begin(bool fast)
 	w->from = 0;
 	w->record = 0;
 	w->what = CONTENT_OTHER;
-	w->now = bpf_ktime_get_coarse_ns();
+	tell_time(w);
 	return w;
 }
 

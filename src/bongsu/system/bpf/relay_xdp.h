@@ -37,8 +37,9 @@ INLINE struct relay_hop *hop(struct xdp_md *ctx, struct relay_work *w, const __u
 	if (!bpf_map_lookup_elem(&rl_devices, &w->fib.ifindex))
 		return NULL;
 	hop->mtu = w->fib.mtu_result;
-	__builtin_memcpy(hop->to, w->fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->from, w->fib.smac, ETH_ALEN);
+	__builtin_memcpy(&hop->first, w->fib.dmac, ETH_ALEN);
+	__builtin_memcpy((void *)&hop->first + ETH_ALEN, w->fib.smac, 2);
+	__builtin_memcpy(&hop->rest, w->fib.smac + 2, 4);
 	hop->ifindex = w->fib.ifindex;
 	return hop;
 }
@@ -85,8 +86,8 @@ INLINE int leave_by(void *data, void *end, const struct relay_hop *next, bool si
 
 	if ((void *)(eth + 1) > end)
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, next->to, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, next->from, ETH_ALEN);
+	*(__u64 *)data = next->first;
+	*(__u32 *)(data + 8) = next->rest;
 	eth->h_proto = six ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return bpf_redirect(next->ifindex, 0);
 }
