@@ -208,6 +208,15 @@ def test_copies_and_replays_are_dropped(which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+def test_a_parity_twice_is_one(which: int) -> None:
+    receiver = receivers()[which]
+    packets, sent = flow(10)
+    for number in (0, 1, 2, 5, 6, 7, 8, 9, 10, 10, 10):
+        receiver.take(sent[number], 0)
+    assert receiver.take(sent[12], 0) == packets[3:5]
+
+
+@pytest.mark.parametrize("which", [0, 1])
 def test_beyond_the_window_and_of_an_older_epoch(which: int) -> None:
     receiver = receivers()[which]
     packet = relayed(UP, 60)
