@@ -1,9 +1,10 @@
 """The rendered nftables of a VPN's gateway against real packets, wanted and unwanted.
 
-Four namespaces: the gateway, and at the far ends of its uplink, its LAN and a tunnel (a veth here)
-somebody who sends what he likes.
+Five namespaces: the gateway, and at the far ends of its uplink, its LAN, a tunnel and the device of a
+daemon that encrypts by policy (veths here) somebody who sends what he likes.
 """
 
+import contextlib
 import json
 import socket
 import struct
@@ -23,8 +24,13 @@ from tests.root.test_render_nft import ICMP, TCP, UDP, checksum, icmp, ip, tcp, 
 pytestmark = pytest.mark.root
 
 GATEWAY = "bst-render-nftv-gw"
-WAN, LAN, TUNNEL = "wan", "lan", "aws-1"
-FAR = {WAN: "bst-render-nftv-wan", LAN: "bst-render-nftv-lan", TUNNEL: "bst-render-nftv-tun"}
+WAN, LAN, TUNNEL, POLICY = "wan", "lan", "aws-1", "ipsec0"
+FAR = {
+    WAN: "bst-render-nftv-wan",
+    LAN: "bst-render-nftv-lan",
+    TUNNEL: "bst-render-nftv-tun",
+    POLICY: "bst-render-nftv-pol",
+}
 US, HEADEND, STRANGER = "192.0.2.10", "198.51.100.1", "203.0.113.99"
 OLD_HEADEND = "203.0.113.9"
 INSIDE_US, INSIDE_PEER = "169.254.10.2", "169.254.10.1"
@@ -98,6 +104,7 @@ def wires() -> Iterator[Wires]:
             (WAN, f"{US}/24", "192.0.2.1"),
             (LAN, "10.1.0.1/24", HOST),
             (TUNNEL, f"{INSIDE_US}/30", INSIDE_PEER),
+            (POLICY, "10.250.0.1/24", OLD),
         ):
             argv = ["ip", "link", "add", interface, "type", "veth", "peer", "far", "netns"]
             run([*argv, FAR[interface]], netns=GATEWAY)
@@ -113,7 +120,7 @@ def wires() -> Iterator[Wires]:
         ):
             run(["ip", "route", "add", *route], netns=GATEWAY)
         plan = plans("vpn-policy")["branch"]
-        present = {WAN, LAN, TUNNEL, "all", "default"}
+        present = {*FAR, "all", "default"}
         for setting in settings(plan):
             parts = setting.key.split("/")
             if "ipv6" not in parts and ("conf" not in parts or parts[3] in present):
@@ -253,3 +260,42 @@ def test_with_the_tunnel_down_nothing_leaves_in_clear(wires: Wires) -> None:
         assert wires.arrives(WAN, HOST, STRANGER) == udp(54)
     finally:
         run(["ip", "route", "add", "172.31.0.0/16", "via", INSIDE_PEER], netns=GATEWAY)
+
+
+@contextlib.contextmanager
+def routed(change: list[str], back: list[str]) -> Iterator[None]:
+    run(["ip", "route", *change], netns=GATEWAY)
+    try:
+        yield
+    finally:
+        run(["ip", "route", *back], netns=GATEWAY)
+
+
+def by_policy() -> contextlib.AbstractContextManager[None]:
+    """A charon in user space carries the policy: its selectors lead into its device."""
+    route = ["172.20.0.0/16", "dev", POLICY]
+    return routed(["add", *route], ["del", *route])
+
+
+def test_what_a_policy_carries_is_judged_as_what_a_tunnel_carries(wires: Wires) -> None:
+    with by_policy():
+        wires.send(LAN, ip(HOST, OLD, UDP, udp(53)))
+        assert wires.arrives(POLICY, HOST, OLD) == udp(53)
+        wires.send(POLICY, ip(OLD, HOST, UDP, udp(53)))
+        assert wires.arrives(LAN, OLD, HOST) == udp(53)
+        wires.send(POLICY, ip(OLD, "10.1.0.1", ICMP, icmp(8)))
+        assert wires.arrives(POLICY, "10.1.0.1", OLD)[0] == 0
+        # A source of ours by the uplink is forged: it would be encrypted, and believed.
+        assert wires.dropped(WAN, ip(HOST, OLD, UDP, udp(53))) == "into_tunnel"
+        # No way into this machine.
+        for segment in (ip(OLD, "10.1.0.1", UDP, udp(53)), ip(OLD, "10.1.0.1", TCP, tcp(1024, 22))):
+            assert wires.dropped(POLICY, segment) == "tunnel_input"
+        assert wires.dropped(POLICY, ip(OLD, "10.1.0.1", ICMP, icmp(5))) == "redirects"
+
+
+def test_without_its_lan_nothing_out_of_a_tunnel_goes_on_in_clear(wires: Wires) -> None:
+    """The LAN's route is gone, the default route stands."""
+    lan = ["10.1.0.0/24", "dev", LAN]
+    with routed(["del", *lan], ["add", *lan, "src", "10.1.0.1"]), by_policy():
+        assert wires.dropped(TUNNEL, ip(CLOUD, HOST, UDP, udp(53))) == "vpn_leak"
+        assert wires.dropped(POLICY, ip(OLD, HOST, UDP, udp(53))) == "vpn_leak"
