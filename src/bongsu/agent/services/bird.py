@@ -72,9 +72,8 @@ class BirdService(SingleService):
 
     @property
     def process(self) -> int | None:
-        """Its pid; None while it does not run."""
-        pid: int | None = self.supervisor.status()["pid"]
-        return pid
+        """Its pid; None while it does not run or has not its configuration yet."""
+        return self.supervisor.process
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError.

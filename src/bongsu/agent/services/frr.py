@@ -106,9 +106,8 @@ class FrrService:
 
     @property
     def process(self) -> int | None:
-        """bgpd's pid; None while it does not run."""
-        pid: int | None = self.supervisors["bgpd"].status()["pid"]
-        return pid
+        """bgpd's pid; None while it does not run or has not its configuration yet."""
+        return self.supervisors["bgpd"].process
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError.
