@@ -13,8 +13,8 @@ learns what the path is like, do not count.
                   its sending less the median of those that came by themselves
   all, p99        the same for all packets, whether repaired or not
 
-The yardsticks are carried by the same engine: one parity to four packets is what XOR does, and twice
-is each packet again by the same path, 5 ms later.
+RS 20 is Reed-Solomon with 20 packets to a block. The yardsticks are carried by the same engine: one
+parity to four packets is what XOR does, and twice is each packet again by the same path, 5 ms later.
 
 `throughput` is the engine's: a thread's packets over the time that the thread was given by the
 processor, its system calls and what they cause in the stack included, so that what others do on the
@@ -73,9 +73,10 @@ def reed_solomon(block: int, delay_ms: int = 20) -> ReedSolomon:
 
 
 MODES: dict[str, Repair] = {
-    "Reed-Solomon 20": reed_solomon(20),
-    "Reed-Solomon 32": reed_solomon(32),
-    "Reed-Solomon 64": reed_solomon(64),
+    "RS 20": reed_solomon(20),
+    "RS 32": reed_solomon(32),
+    "RS 64": reed_solomon(64),
+    "RS 64, 60 ms": reed_solomon(64, 60),
     "XOR 4:1": reed_solomon(4),
     "twice": Duplicate(mode="duplicate"),
 }
@@ -321,7 +322,7 @@ def throughput(wire: Wire, mode: Repair, size: int, seconds: float) -> tuple[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--pps", type=int, default=8000)
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args()

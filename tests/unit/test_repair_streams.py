@@ -6,7 +6,7 @@ import random
 import pytest
 
 from bongsu.protocol.repair import packet as wire
-from bongsu.protocol.repair.choice import TARGET, Loss, choose, needed, residual, within
+from bongsu.protocol.repair.choice import TARGET, Loss, choose, depth_within, needed, residual
 from bongsu.protocol.repair.packet import (
     OVERHEAD,
     Header,
@@ -325,6 +325,7 @@ def test_bursts_are_spread_and_single_losses_are_not() -> None:
 
 def test_depth_stays_within_the_delay() -> None:
     # 10,000 packets a second for a second, a group of 17.5 ms: 175 packets
-    assert within(20, 10_000, 20_000, 10**6) == (20, 8)
-    assert within(20, 500, 20_000, 10**6) == (8, 1)
-    assert within(20, 0, 20_000, 10**6) == (1, 1)
+    assert depth_within(20, 10_000, 20_000, 10**6) == 8
+    assert depth_within(20, 500, 20_000, 10**6) == 1
+    assert depth_within(20, 0, 20_000, 10**6) == 1
+    assert depth_within(2, 10_000, 20_000, 10**6) == 16
