@@ -188,8 +188,8 @@ INLINE __u32 read(struct relay_work *w, void *at, void *end, __u32 room, bool si
 INLINE int judge(struct relay_work *w, __u32 flags)
 {
 	if (w->wrapped)
-		return relay_judge_wrapped(w);
-	return relay_judge_raw(w, flags);
+		return relay_judge_wrapped();
+	return relay_judge_raw(flags);
 }
 
 /* Of outer packets to a peer: bytes before the inner packet. */

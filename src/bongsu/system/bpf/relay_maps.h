@@ -232,6 +232,23 @@ struct {
 	__type(value, struct relay_hop);
 } rl_hops SEC(".maps");
 
+/*
+ * A function that is verified by itself, weak so that the compiler infers nothing from its body for its
+ * callers: it would leave out checks that the verifier wants to see.
+ */
+#define ALONE __noinline __weak
+
+/*
+ * What is worked on, for such a function: as an argument it would be memory of no map, and older kernels
+ * (6.1 of Debian 12) take no key from there.
+ */
+INLINE struct relay_work *work(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&rl_works, &zero);
+}
+
 INLINE struct relay_config *config(void)
 {
 	__u32 zero = 0;

@@ -104,7 +104,7 @@ INLINE int wrap_fast(struct xdp_md *ctx, struct relay_work *w, struct relay_peer
 	next = hop(ctx, w, peer->local, peer->remote, six);
 	if (!c || !next || total > next->mtu || (limit && total > limit))
 		return XDP_PASS;
-	if (relay_commit(w, RELAY_WRAP) != RELAY_WRAP)
+	if (relay_commit(RELAY_WRAP) != RELAY_WRAP)
 		return XDP_DROP;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -155,14 +155,14 @@ INLINE int forward_fast(struct xdp_md *ctx, struct relay_work *w, struct relay_p
 
 		if ((void *)(out + 1) > end)
 			return XDP_PASS;
-		relay_commit(w, RELAY_FORWARD);
+		relay_commit(RELAY_FORWARD);
 		build6(out, peer, w, c->port);
 	} else {
 		struct outer4 *out = data + ETH_HLEN;
 
 		if ((void *)(out + 1) > end)
 			return XDP_PASS;
-		relay_commit(w, RELAY_FORWARD);
+		relay_commit(RELAY_FORWARD);
 		build4(out, peer, w, c->port);
 	}
 	return leave_by(data, end, next, six);
@@ -179,7 +179,7 @@ INLINE int send_fast(struct xdp_md *ctx, struct relay_work *w)
 	next = hop(ctx, w, source, target, w->in.six);
 	if (!next || w->in.length > next->mtu)
 		return XDP_PASS;
-	if (relay_commit(w, RELAY_SEND) != RELAY_SEND)
+	if (relay_commit(RELAY_SEND) != RELAY_SEND)
 		return XDP_DROP;
 	if (w->wrapped && w->ip.six) {
 		if (bpf_xdp_adjust_head(ctx, sizeof(struct outer6)))
