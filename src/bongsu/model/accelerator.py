@@ -100,7 +100,7 @@ class ReedSolomon(Model):
     """Loss repaired by parity packets (systematic Reed-Solomon, interleaved)."""
 
     mode: Literal["reed-solomon"]
-    block: Annotated[Whole, Field(ge=2, le=64)] = 20
+    block: Annotated[Whole, Field(ge=2, le=64)] = 32
     """Data packets that share parity."""
     overhead_percent: Annotated[Whole, Field(ge=5, le=100)] = 25
     """Parity at most; how much is sent follows the loss that is measured."""
