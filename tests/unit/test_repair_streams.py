@@ -208,6 +208,15 @@ def test_copies_and_replays_are_dropped(which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+def test_what_can_be_no_relayed_packet_is_not_handed_over(which: int) -> None:
+    receiver = receivers()[which]
+    trailer = Trailer(7, 0, Type.PLAIN).pack()
+    assert receiver.take(relayed(UP, 44)[:43] + trailer, 0) == []
+    assert receiver.take(relayed(UP, 9217) + trailer, 0) == []
+    assert receiver.take(relayed(UP, 9216) + trailer, 0)
+
+
+@pytest.mark.parametrize("which", [0, 1])
 def test_a_parity_twice_is_one(which: int) -> None:
     receiver = receivers()[which]
     packets, sent = flow(10)
