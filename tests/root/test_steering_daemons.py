@@ -81,6 +81,7 @@ def test_traffic_leaves_it_both_ways_and_comes_back_and_no_session_is_reset(site
     until(lambda: site.paths() == [1, 2], "and the cloud is told so")
     assert site.service.steer(site.plan, []) == [], "as the file says"
     assert site.standing() == {"vti1": ([200], [0]), "vti2": ([190], [1])}
+    assert site.service.lowered(site.plan) == []
     before = site.ages()
 
     assert site.service.steer(site.plan, ["vti1"]) == ["vti1"]
@@ -91,6 +92,7 @@ def test_traffic_leaves_it_both_ways_and_comes_back_and_no_session_is_reset(site
         "what is asked afterwards says so",
     )
     assert site.service.steer(site.plan, ["vti1"]) == [], "told once"
+    assert site.service.lowered(site.plan) == ["vti1"]
 
     assert site.service.steer(site.plan, ["vti2", "vti1"]) == ["vti2"]
     until(lambda: site.preferred() == {"vti1"}, "with both of them weak the first is the better")

@@ -127,6 +127,11 @@ class Router:
             self.weak = weak
         return []
 
+    def lowered(self, _: NodePlan) -> list[str]:
+        if self.refuses:
+            raise OSError("nobody is there")
+        return sorted(self.weak)
+
     def standing(self, given: NodePlan) -> dict[str, Standing]:
         counts = {
             peer.tunnel: peer.counts(weak=peer.tunnel in self.weak) for peer in given.cloud_peers
@@ -226,3 +231,35 @@ def test_restored_in_the_end(here: World, monkeypatch: pytest.MonkeyPatch) -> No
         "restored after 10 s up",
         "in effect: local preference 200, our AS 0 times more in what is announced",
     ]
+
+
+def test_what_an_earlier_agent_lowered_stays_until_it_is_well_for_a_while(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new agent has counted no probes: it would move the routes back, and away again."""
+    clock = itertools.count(10**9, 6 * 10**9)
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: next(clock))
+    here.router.weak = ["vti1"]
+    here.router.refuses = True
+    here.look(Verdict.UP)
+    assert here.failures == ["preference"]
+    here.router.refuses = False
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"]]
+    assert here.made.weak == {"vti1"}
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"]]
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"], []]
+    assert here.said()[:2] == ["found lowered", "restored after 10 s up"]
+
+
+def test_told_again_after_another_configuration(here: World) -> None:
+    """It may have been told before it was loaded, with the plan that came with it."""
+    here.look(Verdict.UP)
+    here.look(Verdict.DEGRADED)
+    here.look(Verdict.DEGRADED)
+    assert here.router.told == [[], ["vti1"]]
+    here.made.loaded()
+    here.look(Verdict.DEGRADED)
+    assert here.router.told == [[], ["vti1"], ["vti1"]]

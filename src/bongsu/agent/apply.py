@@ -172,6 +172,7 @@ class Applier:
         await self._async_step("relay", self._services.relay.apply(request))
         for service in self._services.routing:
             await self._async_step(service.name, service.apply(request))
+        self._vpn.routing_loaded()
         await self._async_step("keepalive", self._watch(backend, plan))
         await self._step("stale", lambda: self._stale(backend, plan))
         await self._step("stale settings", lambda: self._settings_back(owned, settings))

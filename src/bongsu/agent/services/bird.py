@@ -100,6 +100,11 @@ class BirdService(SingleService):
         with self.bird.connect(ASK_S) as control:
             return bird_steering.steer(control, plan, weak)
 
+    def lowered(self, plan: NodePlan) -> list[str]:
+        """Tunnels whose sessions count less now. Blocks. OSError, BirdError."""
+        with self.bird.connect(ASK_S) as control:
+            return bird_steering.lowered(control, plan)
+
     def standing(self, plan: NodePlan) -> dict[str, Standing]:
         """By tunnel whose session stands, what its routes count. Blocks. OSError, BirdError."""
         with self.bird.connect(ASK_S) as control:

@@ -142,6 +142,10 @@ class FrrService:
         """Have the sessions of these tunnels count less, the others not. Blocks. OSError, VtyError."""
         return frr_steering.steer(FrrDaemon("bgpd").vty, plan, weak)
 
+    def lowered(self, plan: NodePlan) -> list[str]:
+        """Tunnels whose sessions count less now. Blocks. OSError, VtyError."""
+        return frr_steering.lowered(FrrDaemon("bgpd").vty, plan)
+
     def standing(self, plan: NodePlan) -> dict[str, Standing]:
         """By tunnel whose session stands, what its routes count. Blocks. OSError, VtyError."""
         return frr_steering.standing(FrrDaemon("bgpd").vty, plan)

@@ -84,6 +84,10 @@ class VpnWatch:
         if self.watched and self._run is None:
             self._run = asyncio.ensure_future(self._keep_looking())
 
+    def routing_loaded(self) -> None:
+        """Routing has been given its configuration."""
+        self.preference.loaded()
+
     def close(self) -> None:
         """Watch nothing any more; lines stay as they are."""
         for task in (*self._tasks, *filter(None, [self._run])):

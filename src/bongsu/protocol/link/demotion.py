@@ -27,12 +27,12 @@ class Pace:
 
 
 class Demotion:
-    """One tunnel."""
+    """One tunnel. `weak`: what somebody before made of it; it ends as any other does."""
 
-    def __init__(self, now: int, pace: Pace | None = None) -> None:
+    def __init__(self, now: int, pace: Pace | None = None, *, weak: bool = False) -> None:
         self.pace = pace or Pace()
-        self.weak = False
-        self.times = 0
+        self.weak = weak
+        self.times = int(weak)
         """In a row, none forgiven."""
         self._verdict = Verdict.DOWN
         self._since = now
