@@ -11,6 +11,7 @@ from bongsu.agent.services.frr import FrrService
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import slots
 from bongsu.render import render_node
 from bongsu.system.daemons import frr
 from bongsu.system.daemons.bird import Bird
@@ -150,5 +151,7 @@ def test_bird_takes_the_switches_of_ipv6(tmp_path: Path) -> None:
     plan = plans("vpn-ipv6")["site"].model_copy(update={"routing": RoutingDaemon.BIRD})
     config = tmp_path / "bird.conf"
     config.write_text(render_node(plan)["/etc/bird/bird.conf"])
-    assert "roa6 { table weak6; };\n  route ::/0 max 128 as 1;" in config.read_text()
+    number = slots(plan.vpns)["six"] + 1
+    switch = f"roa6 {{ table weak6; }};\n  route ::/0 max 128 as {number};"
+    assert switch in config.read_text()
     run(["bird", "-p", "-c", str(config)])

@@ -15,6 +15,7 @@ from bongsu.intent import load_text
 from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import slots
 from bongsu.protocol.link import Cause, Layer, LinkMachine, Verdict
 from bongsu.render import render_node
 from bongsu.system.daemons.standing import Standing, of_bird, of_frr
@@ -57,7 +58,8 @@ def test_a_cloud_does_not_know_of_verdicts() -> None:
 
 def test_bird_has_a_switch_for_each_session_that_is_off() -> None:
     text = render_node(plan())["/etc/bird/bird.conf"]
-    for number, tunnel, normal, weak in ((1, "vti1", 200, 20), (2, "vti2", 190, 19)):
+    for tunnel, normal, weak in (("vti1", 200, 20), ("vti2", 190, 19)):
+        number = slots(plan().vpns)[tunnel] + 1
         begin = text.index(f"protocol static weak4_{tunnel} {{\n  disabled;\n")
         assert f"route 0.0.0.0/0 max 32 as {number};" in text[begin : text.index("}\n\n", begin)]
         session = text[text.index(f"protocol bgp cloud4_{tunnel} {{") :]
@@ -66,6 +68,20 @@ def test_bird_has_a_switch_for_each_session_that_is_off() -> None:
         # One more than the sessions of the connection, besides what the standby has in any case.
         more = session[session.index(asked + " {") :]
         assert more[: more.index("}\n")].count("bgp_path.prepend(65001);") == 2
+
+
+def test_another_connections_tunnel_changes_no_filter_of_a_session() -> None:
+    """A neighbor without route refresh is reset for another filter, BIRD says (decision 0010)."""
+
+    def filters(of: NodePlan, tunnel: str) -> str:
+        text = render_node(of)["/etc/bird/bird.conf"]
+        begin = text.index(f"protocol bgp cloud4_{tunnel} {{")
+        return text[begin : text.index("\n}\n", begin)]
+
+    both = plan()
+    one = both.model_copy(update={"vpns": both.vpns[1:], "cloud_peers": both.cloud_peers[1:]})
+    assert "roa_check" in filters(both, "vti2")
+    assert filters(one, "vti2") == filters(both, "vti2")
 
 
 BIRDS_LEARNED = """\
