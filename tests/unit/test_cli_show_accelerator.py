@@ -61,7 +61,7 @@ def test_an_accelerator_that_carries() -> None:
     for part in (
         "203.0.113.21 at pop-shanghai -> 203.0.113.151 at pop-seoul, 50 Mb/s",
         "path to pop-shanghai: through pop-tokyo for 2 min, RTT 60.2 ms, loss 0.0 %,"
-        " for direct lost 48 % of the last 30 s",
+        " because direct lost 48 % of the last 30 s",
         "endpoint tunnel-1 of ipsec: 198.51.100.11 up for 1 min",
         "up: 1234 packets, 5.6 MB; dropped: 20 rate, 3 bad tag",
         "down: 1200 packets, 4 kB",
@@ -170,7 +170,7 @@ def test_the_matrix() -> None:
     assert lines[1].split() == [
         "pop-seoul", "pop-shanghai", "77.1", "120", "4.3", "48.0", "through", "pop-tokyo", "00:02:10",
     ]  # fmt: skip
-    assert lines[2] == "  through pop-tokyo, for direct lost 48 % of the last 30 s"
+    assert lines[2] == "  through pop-tokyo, because direct lost 48 % of the last 30 s"
     assert lines[3].split() == [
         "pop-seoul",
         "b",

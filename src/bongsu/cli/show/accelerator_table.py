@@ -143,7 +143,7 @@ def _path(path: Mapping[str, Any]) -> str:
     elif path["way_state"] == "dead":
         said += ", dead"
     if path["last_change"] is not None:
-        said += f", for {path['last_change']['why']}"
+        said += f", because {path['last_change']['why']}"
     return said
 
 

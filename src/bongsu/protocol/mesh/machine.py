@@ -199,10 +199,9 @@ class Mesh:
         changes = []
         for peer in self._peers.values():
             if whole or self._used(peer, now).state is State.DEAD:
-                used = self._peers.get(peer.path.next_hop)
-                one = 1 / max(used.figures.sent, 1) if used is not None else 0.0
-                ways = self.ways(peer.number, now, self._used(peer, now))
-                change = peer.path.look(now, ways, forgiven=one)
+                used = self._used(peer, now)
+                ways = self.ways(peer.number, now, used)
+                change = peer.path.look(now, ways, self._chance(peer, used))
                 changes += [change] if change is not None else []
         return changes
 
@@ -221,6 +220,13 @@ class Mesh:
             if peer.number in (destination, used)
             or (destination in peer.vector and (besides is None or self._promises(peer, limit)))
         }
+
+    def _chance(self, peer: _Peer, used: Way) -> float:
+        """How much of the loss of the way in use may be chance, as a share: one probe, and a standard
+        deviation of as many losses as were counted.
+        """
+        probes = self._peers.get(peer.path.next_hop, peer).figures.sent
+        return (1 + math.sqrt(used.loss * probes)) / probes if probes else 0.0
 
     @staticmethod
     def _promises(first: _Peer, limit_ms: float) -> bool:
