@@ -163,9 +163,11 @@ class Applier:
         request = Request(
             plan, filled, self._change, lambda name: _settle(settings, name), secrets.value
         )
+        before = len(self._report.changes)
         await self._async_step("vpns", self._services.ipsec.apply(request))
+        changed = len(self._report.changes) > before
         # Those that carry nothing yet are closed before there is anybody who routes.
-        await self._async_step("watch", self._vpn.follow(plan))
+        await self._async_step("watch", self._vpn.follow(plan, changed=changed))
         await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
         # Before the accelerated addresses are announced.
