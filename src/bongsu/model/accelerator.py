@@ -29,6 +29,15 @@ class Mesh(Model):
     better_percent: Annotated[Whole, Field(ge=0, le=100)] = 10
     """How much better another path has to be."""
 
+    @model_validator(mode="after")
+    def _long_enough(self) -> "Mesh":
+        if self.window_s * 1000 < self.interval_ms * self.dead_after:
+            raise ValueError(
+                f"{self.dead_after} probes, {self.interval_ms} ms apart, take longer than the "
+                f"{self.window_s} s of `window_s`"
+            )
+        return self
+
 
 class Relay(Model):
     """What the PoPs that carry accelerators have in common."""
