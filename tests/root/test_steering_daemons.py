@@ -1,5 +1,6 @@
 """A tunnel's routes made to count less, by FRR and by BIRD, with a real neighbor: both ways, no reset."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,14 +122,21 @@ def test_a_reload_leaves_it_lowered(site: Site) -> None:
     assert site.preferred() == {"vti2"}
 
 
+@pytest.mark.parametrize(
+    ("daemon", "path", "kept"),
+    [
+        ("bird", "/etc/bird/bird.conf", r"    import table yes;\n"),
+        ("frr", "/etc/frr/frr.conf", r"  neighbor \S+ soft-reconfiguration inbound\n"),
+    ],
+)
 def test_a_neighbor_without_route_refresh_is_not_reset_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, daemon: str, path: str, kept: str
 ) -> None:
     """What came already stays as it is, and the proof shows that; what goes counts less."""
-    site = Site("bird", tmp_path, monkeypatch)
-    rendered = site.pair.site["/etc/bird/bird.conf"]
-    site.pair.site["/etc/bird/bird.conf"] = rendered.replace("    import table yes;\n", "")
-    assert site.pair.site["/etc/bird/bird.conf"] != rendered
+    site = Site(daemon, tmp_path, monkeypatch)
+    rendered = site.pair.site[path]
+    site.pair.site[path] = re.sub(kept, "", rendered)
+    assert site.pair.site[path] != rendered
     site.pair.tear_down()
     try:
         site.pair.raise_()
