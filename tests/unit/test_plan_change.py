@@ -121,7 +121,7 @@ def test_networks_behind_the_cloud_are_filters_while_selectors_are_everything() 
 
 @pytest.mark.parametrize(("binding", "ends"), [("vti", False), ("policy", True)])
 def test_a_policys_place_is_in_its_connection(binding: Any, ends: bool) -> None:
-    """A standby's policies are behind the active one's; of tunnels with interfaces it is routes that are."""
+    """A standby's policies are behind the active one's; with interfaces it is routes that are."""
     plan = compiled(json.dumps(example(HYBRID)))[1]["cpe"]
     before, after = (
         plan.model_copy(
