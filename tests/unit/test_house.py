@@ -48,6 +48,7 @@ WALL_CLOCK_ALLOWED: dict[str, str] = {
     "cli/path/words.py": "the name of a kept run's file says when it began",
     "lab/probe/measure.py": "a kept run says when it was",
     "lab/probe/pinger.py": "the kernel stamps arrivals by the wall clock (SO_TIMESTAMPNS)",
+    "system/relay/kernel.py": "connection tracking stamps the beginning of a flow by the wall clock",
     "system/stamps.py": "the same stamps, told as an age",
 }
 """Module, and why it tells people the time of day."""
