@@ -137,7 +137,7 @@ def test_forged_and_recorded_packets_are_not_believed(world: World) -> None:
 
     async def go() -> None:
         shell = PlacedMesh(world.spaces[SHANGHAI], EventLog(None, None), lambda *_: None)
-        slow = Mesh(interval_ms=60000, window_s=60)
+        slow = Mesh(interval_ms=60000, window_s=3600)
         shell.follow(world.plan(SHANGHAI, slow), SECRET, {})
         await until(lambda: bool(shell._sockets), "its sockets are open")
         key, other = mesh_key(SECRET), mesh_key(b"not the secret, of 16 bytes or so")
