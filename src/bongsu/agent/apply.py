@@ -116,7 +116,7 @@ class Applier:
         self.bundle: Bundle | None = None
         """The bundle in force."""
         self.certificates = CertificateWatch()
-        """Of those that have been read last."""
+        """Of those of the bundle in force, as they were when they were read."""
 
     async def apply(self, directory: Path) -> Report:
         """Apply the bundle in `directory`. Raises ApplyError."""
@@ -133,6 +133,9 @@ class Applier:
     async def _put(self, bundle: Bundle) -> Report:
         plan = bundle.plan
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
+        # Before keys are read, and for nothing if the bundle is refused.
+        certificates = CertificateWatch()
+        await asyncio.to_thread(certificates.follow, plan)
         secrets = await self._step("secrets", lambda: _secrets(plan))
         self._secrets = secrets
         self._judge_keys(plan, secrets)
@@ -181,7 +184,7 @@ class Applier:
         await self._step(
             "record", lambda: files.write_atomic(APPLIED_FILE, _json(bundle.manifest()))
         )
-        self.bundle = bundle
+        self.bundle, self.certificates = bundle, certificates
         return self._report
 
     async def purge(self) -> None:
@@ -245,7 +248,6 @@ class Applier:
         for tunnel in plan.tunnels:
             if tunnel.keepalive is not None:
                 keepalive_ends(tunnel)
-        self.certificates.follow(plan)
         check_keys(plan, secrets.value)
         with tempfile.TemporaryDirectory(prefix="check-", dir=self._state_dir) as directory:
             scratch = Path(directory)
