@@ -337,12 +337,20 @@ def test_what_the_plan_has_no_more_ends(w: World, new: bool) -> None:
 
 def test_a_client_that_called_before_the_relay_came_is_not_forgotten(w: World) -> None:
     """Its flow is known by then, and the kernel asks rules about what is new alone."""
+    for where in "ex":
+        run(
+            ["nft", "add table t; add chain t c { type nat hook prerouting priority 0; };"
+             " add rule t c ct state new counter"],
+            netns=w.ns(where),
+        )  # fmt: skip
     with w.udp("c", CLIENT[4], 40000) as near, w.udp("s", ENDPOINT[4], 7) as far:
-        for where in "ex":  # tracked from here on
-            run(["nft", "add table t; add chain t c { type nat hook prerouting priority 0; }"],
-                netns=w.ns(where))  # fmt: skip
         near.sendto(b"too early", (ACCELERATED[4], 7))
-        w.udp("e", ACCELERATED[4], 7).close()
+
+        def known() -> list[bool]:
+            with Conntrack() as tracked:
+                return [flow.translated for flow in tracked.flows(4, translated=False)]
+
+        assert w.at("e", known) == [False]
         start(w)
         assert again(near, far) == (OFF[4], 40000)
 
@@ -367,6 +375,7 @@ def test_interfaces_forward_what_is_ours_alone_and_it_leaves_nothing(w: World) -
     w.ip("e", "route add 10.9.0.0/24 via 192.0.2.2")
     w.ip("x", "route add 198.51.100.0/24 via 192.0.2.1")
     start(w)
+    apply(w)
     assert exchange(w) == (OFF[4], 40000)
     with w.udp("s", ENDPOINT[4], 9) as far, w.udp("c", CLIENT[4], 40000) as near:
         near.sendto(b"past the relay", (ENDPOINT[4], 9))
