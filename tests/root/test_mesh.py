@@ -119,7 +119,7 @@ def test_a_dead_path_is_left_before_the_hold_is_over(world: World) -> None:
         await until(lambda: run.figures(SHANGHAI, SEOUL).sent > 50, "fifty probes")
         world.silence(SHANGHAI, SEOUL)
         await until(lambda: run.next_hop(SHANGHAI, SEOUL) == node(TOKYO), "shanghai moves")
-        assert run.paths(SHANGHAI) == ["seoul: through tokyo, direct is dead: 5 probes unanswered"]
+        assert run.paths(SHANGHAI) == ["seoul: through tokyo, direct was dead: 5 probes unanswered"]
         # its third PoP dies too: back to the direct one as soon as that lives
         world.silence(SHANGHAI, SEOUL, False)
         await until(lambda: run.figures(SHANGHAI, SEOUL).state is State.ALIVE, "direct lives")

@@ -168,7 +168,7 @@ def status(
     need_root()
     names = lab_names()
     if only is not None and only not in names:
-        fail(f"there is no lab {only}", "there: " + ", ".join(names) if names else None)
+        fail(f"there is no lab {only}", "there: " + (", ".join(names) or "none"))
     rows: list[dict[str, Any]] = []
     for name in names if only is None else [only]:
         record = read_record(name)
