@@ -430,9 +430,9 @@ INLINE bool http_read(struct __sk_buff *skb, struct http_work *work)
 		size = HTTP_CHUNK;
 	if (!size)
 		return false;
+	/* the same number, said so that kernels before 6.2 believe that it is not 0 */
 	OPAQUE(size);
-	if (size < 1 || size > HTTP_CHUNK)
-		return false;
+	size = ((size - 1) & (HTTP_CHUNK - 1)) + 1;
 	if (bpf_skb_load_bytes(skb, work->payload, work->chunk, size))
 		return false;
 #pragma clang loop unroll(disable)
