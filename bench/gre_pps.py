@@ -58,6 +58,7 @@ from bongsu.system.run import run
 from common import Figure, Ratio, compiled, machine, report
 
 PID = os.getpid()
+PROGRAMS = ("begin", "swallow_xdp", "swallow_again", "swallow_tc", "send_on")
 A, B = f"bst-pps{PID}-a", f"bst-pps{PID}-b"
 MAC = {"in": "02:00:00:00:00:01", "a": "02:00:00:00:00:0a", "b": "02:00:00:00:00:0b"}
 INSIDE = {1: "02:00:00:00:01:01", 2: "02:00:00:00:01:02"}
@@ -98,10 +99,9 @@ def plan(end: int) -> TunnelPlan:
 class Tools:
     """The bench's own programs, and the maps by which they are told what to do."""
 
-    def __init__(self) -> None:
-        with Object(compiled(__file__), "gre_pps") as opened:
+    def __init__(self, image: bytes, names: tuple[str, ...]) -> None:
+        with Object(image, "pps") as opened:
             opened.load()
-            names = ("begin", "swallow_xdp", "swallow_again", "swallow_tc", "send_on")
             self.programs = {name: opened.program(name) for name in names}
             self.maps = opened.maps()
         self.cpus = libbpf.call("count CPUs", "libbpf_num_possible_cpus")
@@ -353,7 +353,7 @@ def main() -> None:
     with network() as backends:
         with netns.in_netns(B):
             offload.set_features("gre", {POLLED: True})
-        bench = Bench(backends, Tools())
+        bench = Bench(backends, Tools(compiled(__file__), PROGRAMS))
         paths: dict[str, tuple[Callable[[int], float], int]] = {
             "encap: GRE, XDP": (bench.encap_xdp, arguments.frames),
             "encap: GRE, tc": (bench.encap_tc, arguments.frames // 2),

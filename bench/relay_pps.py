@@ -1,9 +1,9 @@
 """Packets a second on one core: the accelerators' relay against nftables, socat and Envoy.
 
-ESP in UDP to port 4500 of an accelerated address, one session, in packets of 64 and of 1,400 bytes
-(the frame, the IP packet). How frames are made, counted and timed is told in gre_pps.py: XDP live frames, a pinned
-thread, the core's own time with all softirq work in it. Every frame is given its first 104 bytes
-anew, which costs some 20 ns in every path alike. The paths take turns:
+ESP in UDP to port 4500 of an accelerated address, one session, in frames of 64 bytes and in IP packets
+of 1,400. How frames are made, counted and timed is told in gre_pps.py: XDP live frames, a pinned
+thread, the core's own time with all softirq work in it. Every frame is given its first 102 bytes
+anew, in every path alike. The paths take turns:
 
 entry up      in from the client, found in the table, 52 bytes put on, out to the other PoP
 egress up     in from the other PoP, peer and tag checked, 52 bytes off, addresses, ports and checksums
@@ -19,7 +19,7 @@ nft           DNAT of the client's packet and SNAT to the off address with conne
               another PoP, proof of clients, counters or a tag.
 
 User space, by the clock on the wall, each with a core to itself while the kernel's receiving runs on
-the other, offered more than it carries: socat (UDP4-LISTEN to UDP4) and Envoy's UDP proxy (if its
+the other and offers it a million a second: socat (UDP4-LISTEN to UDP4) and Envoy's UDP proxy (if its
 program is found on PATH or in $ENVOY).
 
     python bench/relay_pps.py [--rounds N] [--frames N]
@@ -37,6 +37,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -59,10 +60,11 @@ from bongsu.system.bpf.objects import Program
 from bongsu.system.gre import offload
 from bongsu.system.relay import LiveEndpoint, RelayPlane
 from bongsu.system.run import run
-from common import Figure, Ratio, machine, report
+from common import Figure, Ratio, compiled, machine, report
 from gre_pps import Tools, index, tc, xdp
 
 PID = os.getpid()
+PROGRAMS = ("begin", "swallow_xdp", "swallow_tc")
 E, X, N, U, S = (f"bst-rpps{PID}-{name}" for name in "exnus")
 CLIENT, ACCELERATED, OFF, ENDPOINT = "198.51.100.9", "203.0.113.10", "203.0.113.20", "10.9.0.9"
 PORT, ESP_PORT = 4610, 4500
@@ -390,7 +392,7 @@ def envoy(program: str, directory: str) -> list[str]:
     return [program, "-c", str(path), *options]
 
 
-def user_space(bench: Bench, command: list[str], packet: bytes, core: int, seconds: float) -> float:
+def user_space(bench: Bench, command: list[str], packet: bytes, core: int, count: int) -> float:
     """Thousand packets a second that a program carries when it is offered more."""
     head = bytes.fromhex((MAC["uin"] + FAR["u0"]).replace(":", ""))
     frame = (head + b"\x08\x00" + packet).ljust(60, b"\0")
@@ -408,12 +410,9 @@ def user_space(bench: Bench, command: list[str], packet: bytes, core: int, secon
                 testrun.live(begin, frame, ifindex, 64)
                 time.sleep(0.05)
             time.sleep(0.2)
-            before, began = bench.tools.swallowed(), time.monotonic()
-            while time.monotonic() - began < seconds:
-                # about 320,000 a second: bursts that its socket's buffer holds
-                testrun.live(begin, frame, ifindex, 64)
-                time.sleep(0.0001)
-            return (bench.tools.swallowed() - before) / (time.monotonic() - began) / 1e3
+            before = bench.tools.swallowed()
+            seconds = testrun.live(begin, frame, ifindex, count)
+            return (bench.tools.swallowed() - before) / seconds / 1e3
     finally:
         started.terminate()
         started.wait()
@@ -430,7 +429,7 @@ def main() -> None:
     core, other = cores[-1], cores[0]
     os.sched_setaffinity(0, {core})
     with network() as planes, ExitStack() as stack:
-        tools = Tools()
+        tools = Tools(compiled(__file__), PROGRAMS)
         programs = {E: planes[0]._programs["relay_fast"], X: planes[1]._programs["relay_fast"]}
         bench = Bench(tools, programs)
         hands = Hands()
@@ -439,19 +438,13 @@ def main() -> None:
         paths: dict[str, Callable[[], float]] = {}
         for size, ways in packets.items():
             for way, packet in ways.items():
-                count = arguments.frames // (4 if way.startswith("nft") else 1)
-
-                def measure(
-                    w: str = way, p: bytes = packet, c: int = count, f: bool = True
-                ) -> float:
-                    return bench.rate(w, p, c, fast=f)
-
+                slow = partial(bench.rate, way, packet, arguments.frames // 4, fast=False)
                 if way.startswith("nft"):
-                    paths[f"{size}: {way}"] = lambda m=measure: m(f=False)
+                    paths[f"{size}: {way}"] = slow
                 else:
-                    paths[f"{size}: {way}, XDP"] = measure
-                    slow = arguments.frames // 4
-                    paths[f"{size}: {way}, tc"] = lambda m=measure, s=slow: m(f=False, c=s)
+                    paths[f"{size}: {way}, tc"] = slow
+                    fast = partial(bench.rate, way, packet, arguments.frames, fast=True)
+                    paths[f"{size}: {way}, XDP"] = fast
         runs: dict[str, list[float]] = {name: [] for name in paths}
         user: dict[str, list[float]] = {}
         programs_there = {"socat": socat()} if shutil.which("socat") else {}
@@ -469,7 +462,7 @@ def main() -> None:
                     for name, command in programs_there.items():
                         packet = packets[size]["nft up"]
                         user.setdefault(f"{size}: {name}", []).append(
-                            user_space(bench, command, packet, other, 1.0)
+                            user_space(bench, command, packet, other, arguments.frames)
                         )
         lost = bench.lost
         up_then = planes[1].counters()["bench"]

@@ -17,6 +17,7 @@ from bongsu.lab.state import LabError
 from bongsu.lab.verdict import try_assertion
 from bongsu.model.assertion import Entry, Outage, Path, Reach, Unreachable
 from bongsu.system.netns import socket_in
+from bongsu.system.run import run
 
 pytestmark = pytest.mark.lab
 
@@ -150,6 +151,26 @@ def test_a_killed_daemon_comes_back(anycast: Lab) -> None:
     assert not after & before
     events = anycast.agent("tokyo").call("events", limit=2000)
     assert any("bird" in json.dumps(event) and "SIGKILL" in json.dumps(event) for event in events)
+
+
+def test_a_killed_agent_is_started_again_with_all_that_it_runs(anycast: Lab) -> None:
+    space = anycast.paths.netns("tokyo")
+    before = {p.pid for p in inhabitants([space])}
+    bring_in(anycast, "daemon-kill:tokyo/agent")
+    assert settle(anycast, 60) == []
+    after = inhabitants([space])
+    assert "bird" in {p.name for p in after}
+    assert not {p.pid for p in after} & before
+    with pytest.raises(LabError) as refused:
+        bring_in(anycast, "daemon-kill:tokyo/python")
+    assert refused.value.hint == "it runs agent, bird"
+
+
+def test_what_is_run_at_a_vantage_point_speaks_from_its_own_address(anycast: Lab) -> None:
+    """And not from the link's, to which nobody has a route."""
+    (own,) = anycast.topology.vantages["busan"].values()
+    chosen = run(["ip", "-4", "route", "get", str(WEB)], netns=anycast.paths.netns("busan"))
+    assert f"src {own} " in chosen.stdout
 
 
 def test_link_down_and_up(anycast: Lab) -> None:

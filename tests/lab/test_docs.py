@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS = {"bongsu", "cp"}
-LABS = ("anycast", "gre-keepalive", "hybrid-vpn")
+LABS = ("anycast", "gre-keepalive", "hybrid-vpn", "accelerated-vpn")
 """What the documents raise, whether they come to its end or not."""
 
 

@@ -64,7 +64,7 @@ def weather(draw: st.DrawFn) -> dict[tuple[int, int], list[tuple[int, float, int
     return {pair: sorted(draw(st.lists(spell, max_size=3))) for pair in pairs}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(weather(), st.integers(0, 1000))
 def test_any_weather(
     spells: dict[tuple[int, int], list[tuple[int, float, int]]], seed: int

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from bongsu.intent.loader import load_text
+from bongsu.model.vpn import Certificate
 from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
+from bongsu.system.agent_client import AgentError
 from tests.authority import RSA, Authority
 from tests.root.agent_box import Box, until
 from tests.root.vpn_world import World, world
@@ -121,6 +123,20 @@ def test_a_certificate_without_its_key_is_not_taken(
     """A renewal is two files, one after the other."""
     before = {name: standing(here, name) for name in TUNNELS.values()}
     folder = files(here.cpe)
+    # What was refused changes nothing, not even which files are watched.
+    elsewhere = [
+        tunnel.model_copy(
+            update={
+                "certificate": Certificate(
+                    certificate="/etc/ssl/no.pem", key="file:/etc/ssl/hub.key", ca="/etc/ssl/no.pem"
+                )
+            }
+        )
+        for tunnel in plans()[0].vpns
+    ]
+    refused = plans()[0].model_copy(update={"vpns": elsewhere})
+    with pytest.raises(AgentError, match=r"/etc/ssl/no\.pem"):
+        here.cpe.client.call("apply", bundle=here.cpe.bundle(refused, "refused"))
     certificate, key = authorities["hub"].sign("gateway", SITE, key=RSA)
     (folder / "hub.pem").write_text(certificate)
     until(lambda: any("not that of /etc/ssl/hub.pem" in text for text in told(here)),

@@ -262,3 +262,34 @@ def test_a_restart_and_an_apply_do_not_both_start_one(tmp_path: Path, events: Ev
         asyncio.run(scenario())
     finally:
         daemon.end()
+
+
+def test_nobody_speaks_to_one_that_has_not_what_it_needs(tmp_path: Path, events: EventLog) -> None:
+    """What it is told before its configuration would be overwritten by it, and taken for told."""
+    daemon = Sleeper()
+    seen: list[int | None] = []
+
+    async def settle(_: int) -> None:
+        seen.append(one.process)
+
+    one = Supervisor(daemon, tmp_path, events, settle)
+
+    async def scenario() -> None:
+        await one.ensure()
+        assert [one.process] == daemon.alive()
+        daemon.started[-1].terminate(1)
+        await until(lambda: len(seen) == 2 and one.process is not None, "it did not come back")
+        assert [one.process] == daemon.alive()
+        one.detach()
+        assert one.process is None
+        heir = Supervisor(daemon, tmp_path, events, settle)
+        assert await heir.ensure() == "adopted"
+        assert [heir.process] == daemon.alive()
+        await heir.stop()
+        assert heir.process is None
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        daemon.end()
+    assert seen == [None, None]

@@ -1,5 +1,7 @@
 """A tunnel loses every tenth packet: its routes count less, traffic goes by the other, no session ends."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ table ip part {{
 def test_loss_moves_the_traffic_and_resets_nothing(tmp_path: Path, routing: str) -> None:
     site, cloud = plans(routing=routing, version=2)
     with world(tmp_path) as here:
-        here.start(site, cloud)
+        here.start(site, cloud, pid_namespace=False)
         here.wait_up()
         until(lambda: here.way() == "vti1", "the first tunnel is not preferred", 30)
         before = here.sessions()
@@ -50,3 +52,14 @@ def test_loss_moves_the_traffic_and_resets_nothing(tmp_path: Path, routing: str)
         # The cloud, too, sends by the other: it sees a longer path.
         way = here.cloud.text("ip", "route", "get", "10.0.85.1", "from", "172.16.0.1")
         assert " dev vti2 " in way
+
+        # Another agent takes it over as it is, though it has counted no probe yet.
+        os.kill(here.cpe.client.call("status")["pid"], signal.SIGKILL)
+        here.cpe.wait_end()
+        here.cpe.start("/run/bundle", pid_namespace=False)
+        here.cpe.wait_ready()
+        assert until(lambda: here.cpe.events("preference"), "nothing was found")[0]["cause"] == (
+            "found lowered"
+        )
+        assert here.way() == "vti2"
+        assert here.tunnels()["vti1"]["lowered"]

@@ -8,6 +8,8 @@ import pytest
 from bongsu.intent.loader import load_text
 from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
+from bongsu.system.ipsec.interfaces import ALIAS
+from bongsu.system.run import run
 from tests.root.agent_box import until
 from tests.root.vpn_world import HEADENDS, World, world
 
@@ -74,3 +76,22 @@ def test_the_first_that_works_carries(site: World) -> None:
     site.wait_up()
     until(lambda: used(site) == {"vti1"}, "the first is not used again", 30)
     assert site.cpe.text("ip", "rule").count("lookup 220") <= 1
+
+
+def test_without_tunnels_nothing_of_them_is_left(site: World) -> None:
+    site.wait_up()
+    # As an interface is known that a kernel with ESP carried a tunnel by.
+    site.cpe.ip("link add left type veth peer name far1")
+    run(["ip", "link", "set", "left", "alias", ALIAS], netns=site.cpe.netns)
+    plan = compile_network(load_text(FILE, "vpn-policies.yaml").network)["cpe"]
+    bare = plan.model_copy(update={"vpns": [], "cloud_peers": [], "vpn_routes": []})
+    report = site.cpe.client.call("apply", bundle=site.cpe.bundle(bare, "bare"))
+    assert "removed tunnel left" in report["changes"]
+    rules = [line.split()[-1] for line in site.cpe.text("ip", "rule").splitlines()]
+    assert rules == ["local", "main", "default"]
+    assert "libipsec" not in site.cpe.text("nft", "list", "tables")
+    assert "ipsec" not in site.cpe.ip("-o link")
+    assert not list((site.cpe.home / "run" / "bongsu").rglob("*.vici"))
+    again = site.cpe.client.call("apply", bundle="/run/bundle")
+    assert "led UDP 500 and 4500 to the tunnels' daemons" in again["changes"]
+    site.wait_up()

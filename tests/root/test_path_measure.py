@@ -308,6 +308,24 @@ def test_compare_finds_the_better_path(world: World, tmp_path: Path) -> None:
     assert "no difference between" in again
 
 
+def test_a_comparison_that_is_left_is_told_of_what_was_measured(
+    world: World, tmp_path: Path
+) -> None:
+    near, far = str(world.address("r1", 4)), str(world.address("there", 4))
+    kept = tmp_path / "kept"
+    ask = ["compare", near, far, "-c", "3000", "-i", "10ms", "--out", str(kept)]
+    begun = cli(*ask, space=world.spaces["here"], state=tmp_path)
+    while not (found := sorted(kept.glob("*.run"))):
+        assert begun.poll() is None
+        time.sleep(0.05)
+    wait_for(found[0], 50)
+    begun.send_signal(signal.SIGINT)
+    stdout, stderr = begun.communicate(timeout=20)
+    assert begun.returncode == 130
+    assert "of 3000 probes" in " ".join(stderr.split())
+    assert "difference" in stdout
+
+
 def test_a_target_that_answers_nothing_ends_with_1(world: World, tmp_path: Path) -> None:
     world.lossy(2, 1.0)
     target, space = str(world.address("there", 4)), world.spaces["here"]

@@ -255,6 +255,22 @@ def test_refused_and_counted(w: World, what: str) -> None:
     assert len(w.records("x")) == 1
 
 
+@pytest.mark.parametrize("xdp", [False, True], ids=["tc", "xdp"])
+def test_a_session_that_is_known_is_no_excuse(w: World, xdp: bool) -> None:
+    physical(w)
+    w.start(options={"xdp": xdp})
+    exchange(w)
+    exchange(w)
+    eye = Eye(w.ns("s"), "sx")
+    _throw(w, _outer(w, _inner(), secret=b"x" * 16))
+    _throw(w, _outer(w, _inner(), source=number("node", "t")))
+    _throw(w, _outer(w, _inner()))
+    frames = eye.until(lambda f: b"inside" in f)
+    eye.close()
+    assert sum(b"inside" in f for f in frames) == 1
+    assert w.drops("x") == {"bad_tag": 1, "unknown_node": 1}
+
+
 def test_without_a_key_the_peers_addresses_have_to_do(w: World) -> None:
     w.start(key=None)
     assert exchange(w) == (OFF[4], 40000)

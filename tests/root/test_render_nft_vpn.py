@@ -1,13 +1,12 @@
 """The rendered nftables of a VPN's gateway against real packets, wanted and unwanted.
 
-Four namespaces: the gateway, and at the far ends of its uplink, its LAN and a tunnel (a veth here)
-somebody who sends what he likes.
+Five namespaces: the gateway, and at the far ends of its uplink, its LAN, a tunnel and the device of a
+daemon that encrypts by policy (veths here) somebody who sends what he likes.
 """
 
-import json
+import contextlib
 import socket
 import struct
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -18,73 +17,27 @@ from bongsu.render.sysctl.render import settings
 from bongsu.system import netns
 from bongsu.system.run import run
 from tests.golden.networks import plans
+from tests.root.packet_wires import DEADLINE_S, ESP, Wires
 from tests.root.test_render_nft import ICMP, TCP, UDP, checksum, icmp, ip, tcp, udp
 
 pytestmark = pytest.mark.root
 
 GATEWAY = "bst-render-nftv-gw"
-WAN, LAN, TUNNEL = "wan", "lan", "aws-1"
-FAR = {WAN: "bst-render-nftv-wan", LAN: "bst-render-nftv-lan", TUNNEL: "bst-render-nftv-tun"}
+WAN, LAN, TUNNEL, POLICY = "wan", "lan", "aws-1", "ipsec0"
+FAR = {
+    WAN: "bst-render-nftv-wan",
+    LAN: "bst-render-nftv-lan",
+    TUNNEL: "bst-render-nftv-tun",
+    POLICY: "bst-render-nftv-pol",
+}
 US, HEADEND, STRANGER = "192.0.2.10", "198.51.100.1", "203.0.113.99"
 OLD_HEADEND = "203.0.113.9"
 INSIDE_US, INSIDE_PEER = "169.254.10.2", "169.254.10.1"
 HOST, GUEST, CLOUD, OLD = "10.1.0.10", "10.1.1.10", "172.31.0.5", "172.20.0.5"
-ESP = 50
-DEADLINE_S = 5
 
 
 def port(destination: int, source: int = 4500) -> bytes:
     return struct.pack("!HHHH", source, destination, 8, 0)
-
-
-class Wires:
-    """Packet sockets at the far ends."""
-
-    def __init__(self) -> None:
-        shown = json.loads(run(["ip", "-j", "link"], netns=GATEWAY).stdout)
-        self.macs = {link["ifname"]: link["address"] for link in shown}
-        self.sockets = {}
-        for interface, namespace in FAR.items():
-            wire = netns.socket_in(namespace, socket.AF_PACKET, socket.SOCK_RAW, 0x0008)
-            wire.bind(("far", 0x0800))
-            wire.settimeout(DEADLINE_S)
-            self.sockets[interface] = wire
-
-    def send(self, interface: str, packet: bytes) -> None:
-        mac = bytes.fromhex(self.macs[interface].replace(":", ""))
-        self.sockets[interface].send(mac + b"\2\0\0\0\0\1" + b"\x08\x00" + packet)
-
-    def arrives(self, interface: str, source: str, destination: str) -> bytes:
-        """The IP payload of the next packet between the two addresses; fails after DEADLINE_S."""
-        wanted = socket.inet_aton(source) + socket.inet_aton(destination)
-        deadline = time.monotonic() + DEADLINE_S
-        while time.monotonic() < deadline:
-            packet = self.sockets[interface].recv(2000)[14:]
-            if packet[12:20] == wanted:
-                return packet[20:]
-        raise AssertionError("it did not arrive")
-
-    def dropped(self, interface: str, packet: bytes) -> str:
-        """Names of the counters that the packet raises."""
-        before = counters()
-        self.send(interface, packet)
-        return raised(before)
-
-
-def counters() -> dict[str, int]:
-    listed = json.loads(run(["nft", "-j", "list", "counters"], netns=GATEWAY).stdout)["nftables"]
-    return {
-        item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item
-    }
-
-
-def raised(before: dict[str, int]) -> str:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        found = [name for name, count in counters().items() if count != before[name]]
-        if found:
-            return " ".join(found)
-    return "nothing"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +51,7 @@ def wires() -> Iterator[Wires]:
             (WAN, f"{US}/24", "192.0.2.1"),
             (LAN, "10.1.0.1/24", HOST),
             (TUNNEL, f"{INSIDE_US}/30", INSIDE_PEER),
+            (POLICY, "10.250.0.1/24", OLD),
         ):
             argv = ["ip", "link", "add", interface, "type", "veth", "peer", "far", "netns"]
             run([*argv, FAR[interface]], netns=GATEWAY)
@@ -113,7 +67,7 @@ def wires() -> Iterator[Wires]:
         ):
             run(["ip", "route", "add", *route], netns=GATEWAY)
         plan = plans("vpn-policy")["branch"]
-        present = {WAN, LAN, TUNNEL, "all", "default"}
+        present = {*FAR, "all", "default"}
         for setting in settings(plan):
             parts = setting.key.split("/")
             if "ipv6" not in parts and ("conf" not in parts or parts[3] in present):
@@ -121,7 +75,7 @@ def wires() -> Iterator[Wires]:
         rules = render_node(plan)["/etc/nftables.d/60-bongsu.nft"]
         for _ in range(2):
             run(["nft", "-f", "-"], input=rules, netns=GATEWAY)
-        yield Wires()
+        yield Wires(GATEWAY, FAR, 0x0800)
     finally:
         for name in names:
             netns.remove(name)
@@ -212,7 +166,7 @@ def test_bfd_and_bgp_of_the_peer_arrive(wires: Wires) -> None:
         receiver.settimeout(DEADLINE_S)
         wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, UDP, udp(3784), ttl=255))
         assert receiver.recv(10) == b""
-    before = counters()
+    before = wires.counters()
     # Its call, and its answer to ours. Nobody listens: a reset proves that they reached the stack.
     for source, destination in ((1024, 179), (179, 1024)):
         segment = bytearray(tcp(source, destination))
@@ -224,7 +178,7 @@ def test_bfd_and_bgp_of_the_peer_arrive(wires: Wires) -> None:
         assert wires.arrives(TUNNEL, INSIDE_US, INSIDE_PEER)[13] & 4
     wires.send(TUNNEL, ip(INSIDE_PEER, INSIDE_US, ICMP, icmp(8)))
     assert wires.arrives(TUNNEL, INSIDE_US, INSIDE_PEER)[0] == 0
-    assert counters() == before
+    assert wires.counters() == before
 
 
 @pytest.mark.parametrize(("offered", "left"), [(1460, 1398), (1398, 1398), (536, 536)])
@@ -242,14 +196,53 @@ def test_with_the_tunnel_down_nothing_leaves_in_clear(wires: Wires) -> None:
     try:
         assert wires.dropped(LAN, ip(HOST, CLOUD, UDP, udp(53))) == "vpn_leak"
         for source, destination in (("10.1.0.1", CLOUD), ("10.1.0.1", OLD)):
-            before = counters()
+            before = wires.counters()
             with netns.socket_in(GATEWAY, socket.AF_INET, socket.SOCK_DGRAM) as sender:
                 sender.bind((source, 0))
                 with pytest.raises(PermissionError):
                     sender.sendto(b"x", (destination, 53))
-            assert raised(before) == "vpn_leak"
+            assert wires.raised(before) == "vpn_leak"
         # What is nobody's of the VPN goes its way.
         wires.send(LAN, ip(HOST, STRANGER, UDP, udp(54)))
         assert wires.arrives(WAN, HOST, STRANGER) == udp(54)
     finally:
         run(["ip", "route", "add", "172.31.0.0/16", "via", INSIDE_PEER], netns=GATEWAY)
+
+
+@contextlib.contextmanager
+def routed(change: list[str], back: list[str]) -> Iterator[None]:
+    run(["ip", "route", *change], netns=GATEWAY)
+    try:
+        yield
+    finally:
+        run(["ip", "route", *back], netns=GATEWAY)
+
+
+def by_policy() -> contextlib.AbstractContextManager[None]:
+    """A charon in user space carries the policy: its selectors lead into its device."""
+    route = ["172.20.0.0/16", "dev", POLICY]
+    return routed(["add", *route], ["del", *route])
+
+
+def test_what_a_policy_carries_is_judged_as_what_a_tunnel_carries(wires: Wires) -> None:
+    with by_policy():
+        wires.send(LAN, ip(HOST, OLD, UDP, udp(53)))
+        assert wires.arrives(POLICY, HOST, OLD) == udp(53)
+        wires.send(POLICY, ip(OLD, HOST, UDP, udp(53)))
+        assert wires.arrives(LAN, OLD, HOST) == udp(53)
+        wires.send(POLICY, ip(OLD, "10.1.0.1", ICMP, icmp(8)))
+        assert wires.arrives(POLICY, "10.1.0.1", OLD)[0] == 0
+        # A source of ours by the uplink is forged: it would be encrypted, and believed.
+        assert wires.dropped(WAN, ip(HOST, OLD, UDP, udp(53))) == "into_tunnel"
+        # No way into this machine.
+        for segment in (ip(OLD, "10.1.0.1", UDP, udp(53)), ip(OLD, "10.1.0.1", TCP, tcp(1024, 22))):
+            assert wires.dropped(POLICY, segment) == "tunnel_input"
+        assert wires.dropped(POLICY, ip(OLD, "10.1.0.1", ICMP, icmp(5))) == "redirects"
+
+
+def test_without_its_lan_nothing_out_of_a_tunnel_goes_on_in_clear(wires: Wires) -> None:
+    """The LAN's route is gone, the default route stands."""
+    lan = ["10.1.0.0/24", "dev", LAN]
+    with routed(["del", *lan], ["add", *lan, "src", "10.1.0.1"]), by_policy():
+        assert wires.dropped(TUNNEL, ip(CLOUD, HOST, UDP, udp(53))) == "vpn_leak"
+        assert wires.dropped(POLICY, ip(OLD, HOST, UDP, udp(53))) == "vpn_leak"

@@ -1,8 +1,11 @@
 """The repair engine between namespaces: what arrives, by which path, and what is refused."""
 
+import contextlib
 import os
 import random
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -31,6 +34,7 @@ from tests.unit.repair_streams import mode, relayed
 pytestmark = pytest.mark.root
 
 KEY = repair_key(SECRET)
+SO_TIMESTAMPNS = 35
 
 
 @pytest.fixture(params=[4, 6])
@@ -102,6 +106,11 @@ def test_a_clean_path_costs_nothing_after_a_while(world: World) -> None:
         pour(a, "b", 1000, pause_s=0, first=1000 * turn)
         wait(lambda turn=turn: b.row("received")["judged"] >= 1000 * turn + 900)  # type: ignore[misc]
     wait(lambda: a.row("sent")["rows"] == 0)
+    # said again, it does not begin anew
+    repairing(world, mode(), "a", "b")
+    assert a.row("sent")["rows"] == 0
+    repairing(world, mode(block=10), "a", "b")
+    assert a.row("sent")["rows"] == 2
 
 
 def test_copies_by_two_paths_outlive_the_direct_one(both: World) -> None:
@@ -125,9 +134,23 @@ def test_copies_by_two_paths_outlive_the_direct_one(both: World) -> None:
 def test_copies_by_one_path_come_later(world: World) -> None:
     repairing(world, Duplicate(mode="duplicate"), "a", "b")
     a, b = world.pops["a"], world.pops["b"]
-    sent = pour(a, "b", 100, pause_s=0)
-    wait(lambda: b.row("received")["duplicates"] == 100)
-    assert b.received() == sent
+    with netns.socket_in(a.space, socket.AF_PACKET, socket.SOCK_RAW, 0) as ear:
+        ear.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        ear.bind(("to-b", 3))
+        ear.setblocking(False)
+        sent = pour(a, "b", 100, pause_s=0)
+        wait(lambda: b.row("received")["duplicates"] == 100)
+        assert b.received() == sent
+        seen: dict[bytes, list[float]] = {packet: [] for packet in sent}
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                frame, ancillary, _, _ = ear.recvmsg(2048, socket.CMSG_SPACE(16))
+                seconds, nanoseconds = struct.unpack("qq", ancillary[0][2])
+                # Ethernet, IPv4 and UDP before it, the trailer behind
+                if (packet := frame[42:-20]) in seen:
+                    seen[packet].append(seconds + nanoseconds / 1e9)
+    # one burst does not take both
+    assert all(copy - first > 0.004 for first, copy in seen.values())
 
 
 def test_parity_through_a_third_pop(world: World) -> None:
@@ -181,11 +204,13 @@ def test_restarted_it_goes_on(world: World, forgetful: bool) -> None:
     world.meet()
     if forgetful:
         # what is taken for old is answered by a report, from which it learns
-        a.send(relayed(a.header("b"), 99))
+        a.send(relayed(a.header("b"), 50))
         wait(lambda: a.row("sent")["epoch"] > 4096)
         b.received()
     sent = pour(a, "b", 100, first=1000)
-    assert b.receive(100) == sent
+    # the first one, too, may have come back by now
+    got = [packet for packet in b.receive(100) if len(packet) != 50]
+    assert got == sent
     b.restart()
     repairing(world, mode(), "b")
     world.meet()
@@ -266,6 +291,34 @@ def test_strangers_and_forgers(world: World) -> None:
         speaker.send(good)
     assert b.receive(1) == [good[:-20]]
     world.pops["c"].engine = world.pops["c"].start()
+
+
+def test_a_greeting_from_before_is_no_sign_of_life(world: World) -> None:
+    a, b = world.pops["a"], world.pops["b"]
+    a.engine.close()
+    me = number("node", "a")
+    wait(lambda: not b.engine.counters().alive[me])
+    body = struct.pack("=QQ", 1, 2)
+    hello = sealed(
+        a.header("b", accelerator=0).pack() + body + Trailer(9, 0, Type.HELLO).pack(), KEY
+    )
+    with a.udp("b") as speaker:
+        speaker.settimeout(30)
+        for _ in range(5):
+            speaker.send(hello)
+            # it greets back, out of turn as well, and repeats what it was told
+            while struct.unpack_from("=Q", answer := speaker.recv(100), 24)[0] != 1:
+                pass
+            assert not b.engine.counters().alive[me]
+        # who repeats what it just heard lives
+        alive = body[:8] + answer[16:24]
+        speaker.send(
+            sealed(
+                a.header("b", accelerator=0).pack() + alive + Trailer(9, 0, Type.HELLO).pack(), KEY
+            )
+        )
+        wait(lambda: b.engine.counters().alive[me])
+    a.engine = a.start()
 
 
 def b_number() -> int:

@@ -146,6 +146,13 @@ def test_kill_exact_does_not_give_up_at_sigterm() -> None:
     process._popen.stdout.close()
 
 
+def test_without_grace_nothing_is_said_before_the_end() -> None:
+    """A daemon that is told to end says goodbye to its neighbors: a power cut does not."""
+    process = run.spawn(["sleep", "60"])
+    assert run.kill_exact(process.pid, process.start_time, grace_s=0.0)
+    assert process.wait() == -9
+
+
 def _runs(pid: int) -> bool:
     started = run.start_time(pid)
     return started is not None and run.is_same_process(pid, started)

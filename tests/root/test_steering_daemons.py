@@ -1,5 +1,6 @@
 """A tunnel's routes made to count less, by FRR and by BIRD, with a real neighbor: both ways, no reset."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from bongsu.agent.services.frr import FrrService
 from bongsu.model.node import RoutingDaemon
 from bongsu.plan.compile import compile_network
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import slots
 from bongsu.render import render_node
 from bongsu.system.daemons import frr
 from bongsu.system.daemons.bird import Bird
@@ -81,6 +83,7 @@ def test_traffic_leaves_it_both_ways_and_comes_back_and_no_session_is_reset(site
     until(lambda: site.paths() == [1, 2], "and the cloud is told so")
     assert site.service.steer(site.plan, []) == [], "as the file says"
     assert site.standing() == {"vti1": ([200], [0]), "vti2": ([190], [1])}
+    assert site.service.lowered(site.plan) == []
     before = site.ages()
 
     assert site.service.steer(site.plan, ["vti1"]) == ["vti1"]
@@ -91,6 +94,7 @@ def test_traffic_leaves_it_both_ways_and_comes_back_and_no_session_is_reset(site
         "what is asked afterwards says so",
     )
     assert site.service.steer(site.plan, ["vti1"]) == [], "told once"
+    assert site.service.lowered(site.plan) == ["vti1"]
 
     assert site.service.steer(site.plan, ["vti2", "vti1"]) == ["vti2"]
     until(lambda: site.preferred() == {"vti1"}, "with both of them weak the first is the better")
@@ -118,14 +122,21 @@ def test_a_reload_leaves_it_lowered(site: Site) -> None:
     assert site.preferred() == {"vti2"}
 
 
+@pytest.mark.parametrize(
+    ("daemon", "path", "kept"),
+    [
+        ("bird", "/etc/bird/bird.conf", r"    import table yes;\n"),
+        ("frr", "/etc/frr/frr.conf", r"  neighbor \S+ soft-reconfiguration inbound\n"),
+    ],
+)
 def test_a_neighbor_without_route_refresh_is_not_reset_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, daemon: str, path: str, kept: str
 ) -> None:
     """What came already stays as it is, and the proof shows that; what goes counts less."""
-    site = Site("bird", tmp_path, monkeypatch)
-    rendered = site.pair.site["/etc/bird/bird.conf"]
-    site.pair.site["/etc/bird/bird.conf"] = rendered.replace("    import table yes;\n", "")
-    assert site.pair.site["/etc/bird/bird.conf"] != rendered
+    site = Site(daemon, tmp_path, monkeypatch)
+    rendered = site.pair.site[path]
+    site.pair.site[path] = re.sub(kept, "", rendered)
+    assert site.pair.site[path] != rendered
     site.pair.tear_down()
     try:
         site.pair.raise_()
@@ -148,5 +159,7 @@ def test_bird_takes_the_switches_of_ipv6(tmp_path: Path) -> None:
     plan = plans("vpn-ipv6")["site"].model_copy(update={"routing": RoutingDaemon.BIRD})
     config = tmp_path / "bird.conf"
     config.write_text(render_node(plan)["/etc/bird/bird.conf"])
-    assert "roa6 { table weak6; };\n  route ::/0 max 128 as 1;" in config.read_text()
+    number = slots(plan.vpns)["six"] + 1
+    switch = f"roa6 {{ table weak6; }};\n  route ::/0 max 128 as {number};"
+    assert switch in config.read_text()
     run(["bird", "-p", "-c", str(config)])

@@ -90,9 +90,10 @@ class World:
             middle.ip(f"addr add {one} dev {name}")
         run(["sysctl", "-qw", "net.ipv4.ip_forward=1"], netns=middle.netns)
 
-    def start(self, cpe: NodePlan, cloud: NodePlan) -> None:
+    def start(self, cpe: NodePlan, cloud: NodePlan, *, pid_namespace: bool = True) -> None:
+        """pid_namespace: with its agent all of the site ends."""
         self.cloud.start(self.cloud.bundle(cloud))
-        self.cpe.start(self.cpe.bundle(cpe))
+        self.cpe.start(self.cpe.bundle(cpe), pid_namespace=pid_namespace)
         self.cloud.wait_ready()
         self.cpe.wait_ready()
 

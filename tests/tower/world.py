@@ -19,6 +19,7 @@ from bongsu.agent.uplink.recorder import Recorder
 from bongsu.agent.uplink.uplink import Uplink
 from bongsu.system.clock import Clock, unix_ns
 from bongsu.system.management import Place
+from bongsu.system.netns import in_netns
 from bongsu.tower.authority import Authority, found
 from bongsu.tower.files import Layout
 from bongsu.tower.files import Settings as TowerSettings
@@ -30,6 +31,7 @@ from bongsu.wire.messages import Row
 PATIENCE_S = 60.0
 """A machine that does other work as well is slow; a test that fails takes this long."""
 HOST = "127.0.0.1"
+HERE = Place()
 
 
 def until(what: Callable[[], Any], why: str) -> Any:
@@ -67,8 +69,11 @@ class TestClock(Clock):
 class RunningTower:
     """A tower in a thread; stopped and started again in the same directory, on the same ports."""
 
-    def __init__(self, directory: Path, clock: Clock | None = None, **settings: Any) -> None:
+    def __init__(
+        self, directory: Path, clock: Clock | None = None, netns: str | None = None, **settings: Any
+    ) -> None:
         self.layout = Layout(directory)
+        self._netns = netns
         self.clock = clock or Clock()
         chosen = TowerSettings(HOST, 0, 0, HOST, **settings)
         found(self.layout, chosen, self.clock.utc())
@@ -87,7 +92,8 @@ class RunningTower:
                 await self.tower.run(ready.set)
 
             try:
-                asyncio.run(main())
+                with in_netns(self._netns):
+                    asyncio.run(main())
             except BaseException as error:
                 self.failed = error
                 ready.set()
@@ -147,10 +153,16 @@ class RunningTower:
         """The `n` of the node's events, in the order in which they were kept."""
         return [row.event.details["n"] for row in self.events(node)]
 
-    def enrol(self, node: str, directory: Path, **choices: Any) -> Home:
+    def enrol(
+        self,
+        node: str,
+        directory: Path,
+        place: Place = HERE,
+        **choices: Any,
+    ) -> Home:
         home = Home(directory)
         call = enrol(
-            home, self.token(node), HOST, self.enrolment_port, Place(),
+            home, self.token(node), HOST, self.enrolment_port, place,
             {"spool_bytes": 16 * 2**20, **choices},
         )  # fmt: skip
         settings = asyncio.run(call)

@@ -5,13 +5,15 @@ import pytest
 from bongsu.checks import Finding, Severity
 from tests.unit.check_helpers import check_change, example
 
-E, W = Severity.ERROR, Severity.WARNING
+E, W, INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
 GA1, GA2 = ("accelerators", "ga-1"), ("accelerators", "ga-2")
 EAR = (*GA1, "listeners", "ipsec")
 OFFICE = ("vpns", "office")
 EARS = "accelerators: {ga-1: {listeners: {%s}}}"
 POP = ("nodes", "pop-shanghai")
 NONE_THROUGH = "vpns: {office: {tunnels: {ga1: {accelerator: null}, ga2: {accelerator: null}}}}"
+ENDPOINT = "ipsec: {endpoints: {tunnel-1: {address: %s}}}"
+GAME = "game: {ports: [27015], endpoints: {one: {address: 198.51.100.80}}%s}"
 PORTS = "{protocol: %s, ports: [%s], endpoints: {one: {address: 198.51.100.11}}}"
 
 SECOND_SITE = """
@@ -214,6 +216,42 @@ CASES: list[tuple[str, Severity, str, tuple[str | int, ...], str]] = [
         ("vpns", "beijing", "tunnels", "bj1", "accelerator"),
         "bj1 of gw-beijing and ga1 of gw-shanghai come to 198.51.100.11 from 203.0.113.151",
     ),
+    ("ACC006", E, EARS % "ipsec: {ports: [500, 4500, 500]}", (*EAR, "ports"), "twice"),
+    (
+        "ACC006",
+        E,
+        "accelerators: {ga-1: {regions: {more: {node: pop-shanghai, address: 203.0.113.21}}}}",
+        (*GA1, "regions", "more"),
+        "is the region shanghai already",
+    ),
+    *(
+        ("ACC018", E, EARS % ENDPOINT % address, (*EAR, "endpoints", "tunnel-1", "address"), part)
+        for address, part in (
+            ("203.0.113.21", "an accelerated address of ga-1"),
+            ("203.0.113.22", "an accelerated address of ga-2"),
+            ("203.0.113.152", "the off address of ga-2"),
+            ("127.0.0.1", "loopback"),
+            ("224.0.0.1", "multicast"),
+            ("169.254.1.1", "link-local"),
+            ("0.0.0.0", "this network"),
+        )
+    ),
+    (
+        "ACC018",
+        W,
+        EARS % ENDPOINT % "10.7.7.7",
+        (*EAR, "endpoints", "tunnel-1", "address"),
+        "pop-seoul has no network or route",
+    ),
+    (
+        "ACC018",
+        E,
+        EARS % "ipsec: {endpoints: {tunnel-1: {weight: 0}}}",
+        (*EAR, "endpoints"),
+        "every weight is 0",
+    ),
+    ("ACC019", INFO, EARS % GAME % "", (*GA1, "listeners", "game"), "at most 3 bytes"),
+    ("ACC019", INFO, EARS % "ipsec: {ports: [500, 4500, 4600]}", EAR, "at most 3 bytes"),
 ]
 
 
@@ -271,6 +309,21 @@ QUIET: list[tuple[str, str]] = [
         "vpns: {office: {probe: {interval_ms: 100, misses: 5}}}\nrelay: {mesh: {interval_ms: 50}}",
     ),
     ("ACC017", "vpns: {office: {probe: null}}"),
+    ("ACC006", "accelerators: {ga-1: {regions: {more: {node: pop-seoul, address: 203.0.113.21}}}}"),
+    ("ACC018", EARS % "ipsec: {endpoints: {tunnel-1: {weight: 0}, b: {address: 198.51.100.12}}}"),
+    (
+        "ACC018",
+        "nodes: {pop-seoul: {interfaces: {ens4: {role: lan, addresses: [10.7.7.1/24]}}}}\n"
+        + EARS % ENDPOINT % "10.7.7.7",
+    ),
+    (
+        "ACC018",
+        "nodes: {pop-seoul: {routes: [{to: 10.7.0.0/16, via: 203.0.113.130}]}}\n"
+        + EARS % ENDPOINT % "10.7.7.7",
+    ),
+    ("ACC019", EARS % GAME % ", amplification: 3"),
+    ("ACC019", EARS % GAME % ", amplification: unlimited"),
+    ("ACC019", EARS % GAME % ", protocol: tcp"),
 ]
 
 
@@ -283,6 +336,8 @@ def test_one_place_is_told_once() -> None:
     assert len(found("vpns: {office: {encapsulation: false}}", "ACC001")) == 1
     assert len(found("relay: {key: null}", "ACC009")) == 1
     assert len(found("clouds: {seoul: {networks: [172.32.0.0/16]}}", "ACC003")) == 1
+    twice = "accelerators: {ga-1: {regions: {b: {node: pop-seoul, address: 203.0.113.151}}, "
+    assert len(found(f"{twice}listeners: {{ipsec: {{ports: [500, 500]}}}}}}}}", "ACC006")) == 1
 
 
 def test_the_example_is_clean() -> None:

@@ -15,6 +15,7 @@ from bongsu.cli.output import rounded, sentence, working
 from bongsu.cli.verbs import VERBS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "anycast.yaml"
+ACCELERATED = EXAMPLE.with_name("accelerated-vpn.yaml")
 # names of emoji, as rich has them, and parts of IPv6 addresses
 TRAPS = ("fd00:a:1::", "fd00:bee:2::", "fd00:100:3::", "fd00:abc:4::")
 
@@ -65,6 +66,7 @@ def test_render_leaves_alone_what_is_no_bundle(tmp_path: Path) -> None:
         (["explain"], 0, "VPN008"),
         (["render", str(EXAMPLE), "--node", "nobody"], 2, "no node nobody"),
         (["check", str(EXAMPLE)], 0, "all is well"),
+        (["check", str(ACCELERATED)], 0, "4 nodes, 2 VPN tunnels, 2 accelerators, "),
         (["explain", "SEC001"], 0, "SEC001"),
         (["--version"], 0, f"bongsu {version('bongsu')}"),
     ],

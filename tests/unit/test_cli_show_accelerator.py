@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from bongsu.cli.show import accelerator_table, paths_table
 
 PATH: dict[str, Any] = {
@@ -61,7 +63,7 @@ def test_an_accelerator_that_carries() -> None:
     for part in (
         "203.0.113.21 at pop-shanghai -> 203.0.113.151 at pop-seoul, 50 Mb/s",
         "path to pop-shanghai: through pop-tokyo for 2 min, RTT 60.2 ms, loss 0.0 %,"
-        " for direct lost 48 % of the last 30 s",
+        " because direct lost 48 % of the last 30 s",
         "endpoint tunnel-1 of ipsec: 198.51.100.11 up for 1 min",
         "up: 1234 packets, 5.6 MB; dropped: 20 rate, 3 bad tag",
         "down: 1200 packets, 4 kB",
@@ -86,7 +88,7 @@ def test_what_is_wrong_is_seen() -> None:
     text = words(accelerator_table.view(ANSWER | {"accelerators": [lost, cut]}, 80).plain)
     assert "endpoint b of ipsec: 198.51.100.11 down for 1 min: no answer, used all the same" in text
     assert "no endpoint of ipsec answers: all are used all the same" in text
-    assert "through pop-tokyo for 2 min, dead" in text
+    assert "path to pop-shanghai: dead; the last way was through pop-tokyo endpoint" in text
     # an entry has no endpoints of its own
     assert accelerator_table.state(GA | {"listeners": [LISTENER | {"endpoints": []}]}) == "up"
 
@@ -103,9 +105,31 @@ def test_sessions() -> None:
     assert lines[start + 2].split()[:3] == ["IKE+ESP", "192.0.2.10:61234", "61234"]
     text = words("\n".join(lines))
     assert "SPI 41f19abe up: 61 packets, 6.59 kB, sequence 61, idle 1 s" in text
-    assert "the client has not proved where it is; 4 packets not sent to it" in text
+    assert "the client cannot prove where it is; 4 packets not sent to it" in text
     assert "ga-1, clients in by here: 1" in lines
     assert accelerator_table.session_table([], 80).plain == "  no session"
+
+
+@pytest.mark.parametrize(
+    ("kind", "amplified", "said"),
+    [
+        ("IKE", 0, ("the client has not proved yet where it is",)),
+        ("TCP", 1, ("the client has not proved yet where it is; 1 packet not sent to it",)),
+        ("UDP", 0, ()),
+        ("UDP", 2, ("the client cannot prove where it is; 2 packets not sent to it",)),
+    ],
+)
+def test_what_is_said_of_a_client_that_has_proved_nothing(
+    kind: str, amplified: int, said: tuple[str, ...]
+) -> None:
+    """Of most UDP nothing can: a remark at each session would be noise."""
+    each = SESSION | {"proved": False, "amplified": amplified, "kind": kind, "spis": []}
+    assert accelerator_table.session_row(each).notes == said
+
+
+def test_one_packet_is_one() -> None:
+    one = GA | {"up": {"packets": 1, "bytes": 140, "drops": {}}}
+    assert "up: 1 packet, 140 B" in accelerator_table.row(one).notes
 
 
 def test_the_worst_of_tables_fits_80_columns_and_loses_nothing() -> None:
@@ -170,7 +194,7 @@ def test_the_matrix() -> None:
     assert lines[1].split() == [
         "pop-seoul", "pop-shanghai", "77.1", "120", "4.3", "48.0", "through", "pop-tokyo", "00:02:10",
     ]  # fmt: skip
-    assert lines[2] == "  through pop-tokyo, for direct lost 48 % of the last 30 s"
+    assert lines[2] == "  through pop-tokyo, because direct lost 48 % of the last 30 s"
     assert lines[3].split() == [
         "pop-seoul",
         "b",

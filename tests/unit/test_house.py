@@ -49,6 +49,7 @@ WALL_CLOCK_ALLOWED: dict[str, str] = {
     "lab/probe/measure.py": "a kept run says when it was",
     "lab/probe/pinger.py": "the kernel stamps arrivals by the wall clock (SO_TIMESTAMPNS)",
     "system/clock.py": "certificates and tokens end at a time of day; whoever needs it is given the clock",
+    "system/relay/kernel.py": "connection tracking stamps the beginning of a flow by the wall clock",
     "system/stamps.py": "the same stamps, told as an age",
 }
 """Module, and why it tells people the time of day."""

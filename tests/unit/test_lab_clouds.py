@@ -162,6 +162,8 @@ def test_a_cloud_without_a_connection_is_not_built(network: Network) -> None:
         ("node-kill:seoul", ""),
         ("daemon-kill:cpe/ike", ""),
         ("daemon-kill:seoul/bgpd", ""),
+        ("daemon-kill:cpe/agent", ""),
+        ("daemon-kill:cpe/python", "cpe runs no daemon python"),
         ("wrong-key:vti2", ""),
         ("wrong-key:vti9", "there is no tunnel of a VPN"),
         ("wrong-key:cpe", "there is no tunnel of a VPN"),

@@ -227,6 +227,18 @@ def test_what_is_not_in_effect_is_not_healed(monkeypatch: pytest.MonkeyPatch) ->
     assert "no fault is in effect in lab ours" in done.stderr
 
 
+def test_the_status_of_one_lab(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "settle", lambda _lab, _wait: [])
+    put("ours")
+    put("theirs")
+    done = asked(monkeypatch, "status", "--lab", "ours", "--json")
+    assert [row["lab"] for row in json.loads(done.stdout)] == ["ours"]
+    done = asked(monkeypatch, "status", "--lab", "nobodys")
+    assert done.exit_code == 1
+    assert "there is no lab nobodys" in done.stderr
+    assert "ours, theirs" in done.stderr
+
+
 def test_status_fits_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal: sentences are folded between words, and nothing is left out."""
     name = "a-lab-with-a-long-name-x"

@@ -88,6 +88,17 @@ def test_a_configuration_holds_the_lab_password_and_no_other_customer(topology: 
     assert "103.178.34.0/23{ 23, 24 }" in text
 
 
+def test_a_vantage_point_speaks_from_an_address_that_is_routed(topology: Topology) -> None:
+    """A router that forwards answers a spent TTL from the link, so it keeps the kernel's choice."""
+    (own,) = topology.vantages["busan"].values()
+    text = router_config(topology.routers["busan"], {}, topology.families, {4: own})
+    assert f"krt_prefsrc = {own};" in text
+    secrets = {"env:SEOUL_BGP_PASSWORD": "x"}
+    assert "krt_prefsrc" not in router_config(
+        topology.routers["cloud-icn"], secrets, topology.families
+    )
+
+
 def test_symbols_are_birds() -> None:
     assert session_symbol("seoul-vultr") == "s_seoul_vultr"
 

@@ -46,11 +46,13 @@ def test_the_oftener_the_longer_until_it_is_forgiven() -> None:
     assert one.hold_s == 10
 
 
-def test_what_bgp_lacks_is_no_reason() -> None:
+def test_what_bgp_or_the_probe_itself_lacks_is_no_reason() -> None:
     one = Demotion(0)
     at(one, 0, UP)
     assert not at(one, 1, WEAK, NO_BGP)
     assert not at(one, 99, WEAK, Cause(Layer.ROUTE, "no-prefix", ""))
+    # Routes come by a session in the tunnel: it carries, and it is echo that is not let through.
+    assert not at(one, 99.5, WEAK, Cause(Layer.ESP, "probe-silent", "no probe was ever answered"))
     assert at(one, 100, WEAK, LOSS)
     # Nor is it a time of being well.
     assert at(one, 200, WEAK, NO_BGP)

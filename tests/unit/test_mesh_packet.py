@@ -43,7 +43,7 @@ def test_what_does_not_fit_goes_with_the_next_ones() -> None:
         probe = Probe(7, 9, 1, sequence)
         answer = decode(encode_answer(probe, 0, pack_vector(legs), KEY), KEY)
         assert isinstance(answer, Answer)
-        assert len(answer.vector) == VECTOR_LIMIT
+        assert (len(answer.vector) <= VECTOR_LIMIT, answer.part) == (True, True)
         heard |= answer.vector.keys()
     assert heard == set(range(1, 151))
 

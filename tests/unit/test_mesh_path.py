@@ -117,16 +117,16 @@ def test_what_is_said() -> None:
         "through tokyo, direct lost 48 % of the last 30 s"
     )
     assert words(alive(180), alive(60)) == (
-        "through tokyo, direct has an RTT of 180 ms instead of 60"
+        "through tokyo, direct had an RTT of 180 ms instead of 60"
     )
     assert words(alive(60, jitter_ms=40), alive(60, jitter_ms=1)) == (
-        "through tokyo, direct has a jitter of 40 ms instead of 1"
+        "through tokyo, direct had a jitter of 40 ms instead of 1"
     )
-    assert words(DEAD, alive(60)) == "through tokyo, direct is dead: 5 probes unanswered"
+    assert words(DEAD, alive(60)) == "through tokyo, direct was dead: 5 probes unanswered"
     back = Path(SEOUL, RULES, 0, TOKYO)
     change = back.look(1, {SEOUL: alive(60), TOKYO: DEAD})
     assert change is not None
-    assert said(change, NAMES, 30, 5) == "direct, through tokyo is dead: 5 probes unanswered"
+    assert said(change, NAMES, 30, 5) == "direct, through tokyo was dead: 5 probes unanswered"
     change = Path(SEOUL, RULES, 0, TOKYO).look(1, {SEOUL: alive(60)})
     assert change is not None
     assert said(change, NAMES, 30, 5) == "direct, through tokyo is no way any more"

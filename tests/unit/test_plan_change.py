@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 
 from bongsu.cli.main import app
 from bongsu.model.network import Network
+from bongsu.model.vpn import Binding
 from bongsu.plan.change import Fate, NodeChange, Retype, node_changes, retypes
 from bongsu.plan.change.node import IN_PLACE
 from bongsu.plan.compile import compile_network
@@ -20,6 +21,12 @@ from tests.unit.check_helpers import EXAMPLES, example, merged
 
 ACCELERATED = "accelerated-vpn"
 HYBRID = "hybrid-vpn"
+THIRD = {
+    "headend": "192.0.2.9",
+    "inside": "10.10.10.9/30",
+    "peer": "10.10.10.10",
+    "psk": "env:OCI_PSK_3",
+}
 
 
 @cache
@@ -112,6 +119,25 @@ def test_networks_behind_the_cloud_are_filters_while_selectors_are_everything() 
     assert fate(node_changes(old, new)["cpe"], "IPsec tunnel", "vti1").ends
 
 
+@pytest.mark.parametrize(("binding", "ends"), [("vti", False), ("policy", True)])
+def test_a_policys_place_is_in_its_connection(binding: Any, ends: bool) -> None:
+    """A standby's policies are behind the active one's; with interfaces it is routes that are."""
+    plan = compiled(json.dumps(example(HYBRID)))[1]["cpe"]
+    before, after = (
+        plan.model_copy(
+            update={
+                "vpns": [
+                    tunnel.model_copy(update={"binding": Binding(binding), "rank": rank})
+                    for tunnel in plan.vpns
+                ]
+            }
+        )
+        for rank in (0, 1)
+    )
+    found = fate(node_changes({"cpe": before}, {"cpe": after})["cpe"], "IPsec tunnel", "vti1")
+    assert (found.why, found.ends) == (("rank",), ends)
+
+
 def test_only_the_tunnel_that_changes_is_told_of() -> None:
     node = changes(HYBRID, {"vpns": {"hub": {"tunnels": {"vti1": {"headend": "192.0.2.9"}}}}})[
         "cpe"
@@ -125,6 +151,8 @@ def test_only_the_tunnel_that_changes_is_told_of() -> None:
     [
         ({"vpns": {"hub": {"bgp": {"hold_s": 20}}}}, True),
         ({"vpns": {"hub": {"bgp": {"announce": ["10.0.0.0/17"]}}}}, False),
+        # It is one of three now, and lowered farther should it be degraded.
+        ({"vpns": {"hub": {"tunnels": {"vti3": THIRD}}}}, False),
         ({"nodes": {"cpe": {"bgp": {"asn": 65001}}}}, True),
         ({"nodes": {"cpe": {"routing": "bird"}}}, True),
     ],

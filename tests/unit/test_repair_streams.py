@@ -6,7 +6,7 @@ import random
 import pytest
 
 from bongsu.protocol.repair import packet as wire
-from bongsu.protocol.repair.choice import TARGET, Loss, choose, needed, residual, within
+from bongsu.protocol.repair.choice import TARGET, Loss, choose, depth_within, needed, residual
 from bongsu.protocol.repair.packet import (
     OVERHEAD,
     Header,
@@ -208,6 +208,24 @@ def test_copies_and_replays_are_dropped(which: int) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
+def test_what_can_be_no_relayed_packet_is_not_handed_over(which: int) -> None:
+    receiver = receivers()[which]
+    trailer = Trailer(7, 0, Type.PLAIN).pack()
+    assert receiver.take(relayed(UP, 44)[:43] + trailer, 0) == []
+    assert receiver.take(relayed(UP, 9217) + trailer, 0) == []
+    assert receiver.take(relayed(UP, 9216) + trailer, 0)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_parity_twice_is_one(which: int) -> None:
+    receiver = receivers()[which]
+    packets, sent = flow(10)
+    for number in (0, 1, 2, 5, 6, 7, 8, 9, 10, 10, 10):
+        receiver.take(sent[number], 0)
+    assert receiver.take(sent[12], 0) == packets[3:5]
+
+
+@pytest.mark.parametrize("which", [0, 1])
 def test_beyond_the_window_and_of_an_older_epoch(which: int) -> None:
     receiver = receivers()[which]
     packet = relayed(UP, 60)
@@ -316,6 +334,7 @@ def test_bursts_are_spread_and_single_losses_are_not() -> None:
 
 def test_depth_stays_within_the_delay() -> None:
     # 10,000 packets a second for a second, a group of 17.5 ms: 175 packets
-    assert within(20, 10_000, 20_000, 10**6) == (20, 8)
-    assert within(20, 500, 20_000, 10**6) == (8, 1)
-    assert within(20, 0, 20_000, 10**6) == (1, 1)
+    assert depth_within(20, 10_000, 20_000, 10**6) == 8
+    assert depth_within(20, 500, 20_000, 10**6) == 1
+    assert depth_within(20, 0, 20_000, 10**6) == 1
+    assert depth_within(2, 10_000, 20_000, 10**6) == 16

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bongsu.agent.events import EventLog
 from bongsu.agent.vpn.again import Again
 from bongsu.agent.vpn.coverage import gaps
+from bongsu.agent.vpn.watch import VpnWatch
 from bongsu.agent.vpn.watched import Watched
 from bongsu.intent import load_text
 from bongsu.plan.compile import compile_network
@@ -17,6 +21,7 @@ from bongsu.plan.vpn import VpnTunnelPlan
 from bongsu.protocol.link import Cause, Evidence, Layer, LinkMachine, Verdict, judge
 from bongsu.protocol.link.evidence import Health
 from bongsu.protocol.link.machine import NS
+from bongsu.system.ipsec import interfaces
 from bongsu.system.ipsec.state import EspSa, IkeSa, IkeState, carried
 from tests.unit.test_plan_stand_in import two_sites
 
@@ -108,6 +113,9 @@ class Ipsec:
     def __init__(self) -> None:
         self.asked: list[tuple[str, str]] = []
 
+    def logs(self) -> dict[Path, str]:
+        return {}
+
     def initiate(self, name: str, child: str) -> None:
         self.asked.append((name, child))
 
@@ -153,6 +161,35 @@ def test_not_before_its_time_and_less_and_less_often() -> None:
     assert waits == [6, 12, 24, 48, 60, 60, 60]
     asked(one, [ike(1, esp(1, "t", SITE[:1]), esp(2, "t_2", SITE[1:]))])
     assert one.wait_s == 3
+
+
+def test_who_waits_to_call_waits_no_longer_once_something_was_mended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(interfaces, "line", lambda _: None)
+    services: Any = Services()
+    plan = compile_network(load_text(two_sites("bgp: {}"), "two.yaml").network)["busan"]
+
+    async def scenario() -> list[tuple[str, str]]:
+        watch = VpnWatch(EventLog(None, None), services, ThreadPoolExecutor(1), lambda *_: None)
+        again = Again(services, lambda *_: None)
+        await watch.follow(plan)
+        first, second = watch.watched.values()
+        for one in (first, second):
+            one.note([], children(one.plan))
+        first.wait_s, first.again_at = 60.0, time.monotonic() + 60
+        await watch.follow(plan)
+        await again.look([first, second])
+        assert services.ipsec.asked == [], "the same once more is no reason"
+        second.again_at = 0.0
+        await watch.follow(plan, changed=True)
+        await again.look([first, second])
+        watch.close()
+        assert first.wait_s == 6
+        return services.ipsec.asked
+
+    # The other has not waited yet: its daemon may be calling by itself.
+    assert asyncio.run(scenario()) == [("vti1", "vti1")]
 
 
 def test_a_reason_is_kept_while_something_is_missing() -> None:

@@ -15,6 +15,7 @@ from bongsu.intent import load_text
 from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import slots
 from bongsu.protocol.link import Cause, Layer, LinkMachine, Verdict
 from bongsu.render import render_node
 from bongsu.system.daemons.standing import Standing, of_bird, of_frr
@@ -57,7 +58,8 @@ def test_a_cloud_does_not_know_of_verdicts() -> None:
 
 def test_bird_has_a_switch_for_each_session_that_is_off() -> None:
     text = render_node(plan())["/etc/bird/bird.conf"]
-    for number, tunnel, normal, weak in ((1, "vti1", 200, 20), (2, "vti2", 190, 19)):
+    for tunnel, normal, weak in (("vti1", 200, 20), ("vti2", 190, 19)):
+        number = slots(plan().vpns)[tunnel] + 1
         begin = text.index(f"protocol static weak4_{tunnel} {{\n  disabled;\n")
         assert f"route 0.0.0.0/0 max 32 as {number};" in text[begin : text.index("}\n\n", begin)]
         session = text[text.index(f"protocol bgp cloud4_{tunnel} {{") :]
@@ -66,6 +68,20 @@ def test_bird_has_a_switch_for_each_session_that_is_off() -> None:
         # One more than the sessions of the connection, besides what the standby has in any case.
         more = session[session.index(asked + " {") :]
         assert more[: more.index("}\n")].count("bgp_path.prepend(65001);") == 2
+
+
+def test_another_connections_tunnel_changes_no_filter_of_a_session() -> None:
+    """A neighbor without route refresh is reset for another filter, BIRD says (decision 0010)."""
+
+    def filters(of: NodePlan, tunnel: str) -> str:
+        text = render_node(of)["/etc/bird/bird.conf"]
+        begin = text.index(f"protocol bgp cloud4_{tunnel} {{")
+        return text[begin : text.index("\n}\n", begin)]
+
+    both = plan()
+    one = both.model_copy(update={"vpns": both.vpns[1:], "cloud_peers": both.cloud_peers[1:]})
+    assert "roa_check" in filters(both, "vti2")
+    assert filters(one, "vti2") == filters(both, "vti2")
 
 
 BIRDS_LEARNED = """\
@@ -126,6 +142,11 @@ class Router:
         if self.obeys:
             self.weak = weak
         return []
+
+    def lowered(self, _: NodePlan) -> list[str]:
+        if self.refuses:
+            raise OSError("nobody is there")
+        return sorted(self.weak)
 
     def standing(self, given: NodePlan) -> dict[str, Standing]:
         counts = {
@@ -226,3 +247,35 @@ def test_restored_in_the_end(here: World, monkeypatch: pytest.MonkeyPatch) -> No
         "restored after 10 s up",
         "in effect: local preference 200, our AS 0 times more in what is announced",
     ]
+
+
+def test_what_an_earlier_agent_lowered_stays_until_it_is_well_for_a_while(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new agent has counted no probes: it would move the routes back, and away again."""
+    clock = itertools.count(10**9, 6 * 10**9)
+    monkeypatch.setattr(module.time, "monotonic_ns", lambda: next(clock))
+    here.router.weak = ["vti1"]
+    here.router.refuses = True
+    here.look(Verdict.UP)
+    assert here.failures == ["preference"]
+    here.router.refuses = False
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"]]
+    assert here.made.weak == {"vti1"}
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"]]
+    here.look(Verdict.UP)
+    assert here.router.told == [["vti1"], []]
+    assert here.said()[:2] == ["found lowered", "restored after 10 s up"]
+
+
+def test_told_again_after_another_configuration(here: World) -> None:
+    """It may have been told before it was loaded, with the plan that came with it."""
+    here.look(Verdict.UP)
+    here.look(Verdict.DEGRADED)
+    here.look(Verdict.DEGRADED)
+    assert here.router.told == [[], ["vti1"]]
+    here.made.loaded()
+    here.look(Verdict.DEGRADED)
+    assert here.router.told == [[], ["vti1"], ["vti1"]]

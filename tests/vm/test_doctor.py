@@ -23,6 +23,8 @@ HAS = (
     "VTI",
     "XFRM interface",
     "XDP on veth",
+    "relay bpf",
+    "relay kernel",
     "namespaces",
 )
 

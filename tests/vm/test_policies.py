@@ -14,6 +14,7 @@ from bongsu.plan.compile import compile_network
 from bongsu.plan.connect import stand_in_plan
 from bongsu.plan.node import NodePlan
 from bongsu.render import render_node
+from bongsu.render.nftables.render import PATH as RULES
 from bongsu.render.secret import marker
 from bongsu.render.strongswan.render import CONNECTIONS, SECRETS, SETTINGS
 from tests.vm.harness import resume
@@ -68,19 +69,25 @@ def seen() -> dict[str, Any]:
         "standby": "two",
         "here": "10.1.0.1",
         "there": "172.16.0.1",
+        "lan": "10.1.0.0/24",
+        "host": "10.1.0.9",
+        "guest": "172.16.0.99",
+        "filter": render_node(compile_network(network)["site"])[RULES],
         "links": [
             "netns add site",
             "netns add far",
             "link add wan netns site type veth peer name wan netns far",
+            "link add lan netns site type veth peer name host netns site",
         ],
         "lines": {
             "site": [
                 "link set lo up", "link set wan up", "addr add 192.0.2.1/24 dev wan",
-                "addr add 10.1.0.1/24 dev lo", "route add default via 192.0.2.2",
+                "link set lan up", "link set host up", "addr add 10.1.0.1/24 dev lan",
+                "neigh add 10.1.0.9 lladdr 02:00:00:00:00:01 dev lan", "route add default via 192.0.2.2",
             ],
             "far": [
                 "link set lo up", "link set wan up", "addr add 192.0.2.2/24 dev wan",
-                "addr add 172.16.0.1/24 dev lo", "route add default via 192.0.2.1",
+                "addr add 172.16.0.1/32 dev lo", "route add default via 192.0.2.1",
                 *(f"addr add {headend}/32 dev wan" for headend in HEADENDS),
             ],
         },
@@ -103,9 +110,19 @@ def test_the_first_that_works_carries(seen: dict[str, Any]) -> None:
     (behind,) = map(int, re.findall(r"priority = (\d+)", text))
     # charon's own reckoning is what the standby is put behind: it may be another one some day.
     assert [0 < behind - each < 512 for each in seen["priorities"]] == [True]
-    assert {when: seen[when] for when in seen if when != "priorities"} == {
+    assert {when: seen[when] for when in seen if when not in ("priorities", "dropped")} == {
         "at first": [first],
         "standby rekeyed": [first],
         "first headend silent": [second],
         "mended": [first],
+    }
+
+
+def test_the_filter_knows_what_came_by_a_policy(seen: dict[str, Any]) -> None:
+    assert seen["dropped"] == {
+        "forged by the uplink": ["into_tunnel"],
+        "to the gateway": ["tunnel_input"],
+        "ping to the gateway": [],
+        "to a host": [],
+        "without its LAN": ["vpn_leak"],
     }

@@ -116,7 +116,7 @@ class Applier:
         self.bundle: Bundle | None = None
         """The bundle in force."""
         self.certificates = CertificateWatch()
-        """Of those that have been read last."""
+        """Of those of the bundle in force, as they were when they were read."""
 
     async def apply(self, directory: Path) -> Report:
         """Apply the bundle in `directory`. Raises ApplyError."""
@@ -133,6 +133,9 @@ class Applier:
     async def _put(self, bundle: Bundle) -> Report:
         plan = bundle.plan
         self._report.bundle, self._report.plan = bundle.digest, plan.digest()
+        # Before keys are read, and for nothing if the bundle is refused.
+        certificates = CertificateWatch()
+        await asyncio.to_thread(certificates.follow, plan)
         secrets = await self._step("secrets", lambda: _secrets(plan))
         self._secrets = secrets
         self._judge_keys(plan, secrets)
@@ -163,22 +166,25 @@ class Applier:
         request = Request(
             plan, filled, self._change, lambda name: _settle(settings, name), secrets.value
         )
+        before = len(self._report.changes)
         await self._async_step("vpns", self._services.ipsec.apply(request))
+        changed = len(self._report.changes) > before
         # Those that carry nothing yet are closed before there is anybody who routes.
-        await self._async_step("watch", self._vpn.follow(plan))
+        await self._async_step("watch", self._vpn.follow(plan, changed=changed))
         await self._step("interfaces", lambda: self._sysctl([s for s in settings if s.interface]))
         await self._step("rules", lambda: self._rules(plan))
         # Before the accelerated addresses are announced.
         await self._async_step("relay", self._services.relay.apply(request))
         for service in self._services.routing:
             await self._async_step(service.name, service.apply(request))
+        self._vpn.routing_loaded()
         await self._async_step("keepalive", self._watch(backend, plan))
         await self._step("stale", lambda: self._stale(backend, plan))
         await self._step("stale settings", lambda: self._settings_back(owned, settings))
         await self._step(
             "record", lambda: files.write_atomic(APPLIED_FILE, _json(bundle.manifest()))
         )
-        self.bundle = bundle
+        self.bundle, self.certificates = bundle, certificates
         return self._report
 
     async def purge(self) -> None:
@@ -242,7 +248,6 @@ class Applier:
         for tunnel in plan.tunnels:
             if tunnel.keepalive is not None:
                 keepalive_ends(tunnel)
-        self.certificates.follow(plan)
         check_keys(plan, secrets.value)
         with tempfile.TemporaryDirectory(prefix="check-", dir=self._state_dir) as directory:
             scratch = Path(directory)

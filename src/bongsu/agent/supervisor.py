@@ -69,6 +69,8 @@ class _Running:
     """None: started by an earlier agent, so its exit status is not ours to see."""
     since: float
     scheduling: str
+    settled: bool = False
+    """Whether it has what it needs at its start."""
 
 
 class Supervisor:
@@ -102,6 +104,12 @@ class Supervisor:
     @property
     def running(self) -> bool:
         return self._running is not None
+
+    @property
+    def process(self) -> int | None:
+        """Its pid, once it answers and has what it needs; None before, and while it does not run."""
+        running = self._running
+        return running.pid if running is not None and running.settled else None
 
     async def ensure(self) -> str:
         """Have it running and answering: `running`, `adopted` or `started`.
@@ -216,7 +224,8 @@ class Supervisor:
         self.loaded = loaded
         # Its true age: start time is in clock ticks since boot, which CLOCK_MONOTONIC counts too.
         since = started / os.sysconf("SC_CLK_TCK")
-        running = _Running(pid, started, pidfd, None, since, self._daemon.prioritise(pid))
+        scheduling = self._daemon.prioritise(pid)
+        running = _Running(pid, started, pidfd, None, since, scheduling, settled=True)
         self._watch(running)
         self._feel_pulse(running)
         self._events.add("daemon", self._daemon.name, "found running", state="up", pid=pid)
@@ -271,10 +280,10 @@ class Supervisor:
 
     async def _settled(self, running: _Running) -> None:
         """Without what it needs it is not started: it is ended, and the next try makes it anew."""
-        if self._settle is None:
-            return
         try:
-            await self._settle(running.pid)
+            if self._settle is not None:
+                await self._settle(running.pid)
+            running.settled = True
         except BaseException:
             await self._kill(running.pid, running.started)
             while self._running is running:

@@ -77,12 +77,13 @@ def check(
 
 
 def _tunnels(network: Network) -> str:
-    """How many there are, of either kind; of a kind that there is not, nothing."""
-    pipes = sum(len(vpn.tunnels) for vpn in network.vpns.values())
-    if not pipes:
-        return _count(len(network.tunnels), "tunnel")
-    gre = f"{_count(len(network.tunnels), 'tunnel')}, " if network.tunnels else ""
-    return gre + _count(pipes, "VPN tunnel")
+    """How many there are, and accelerators; of a kind that there is not, nothing."""
+    kinds = {
+        "tunnel": len(network.tunnels),
+        "VPN tunnel": sum(len(vpn.tunnels) for vpn in network.vpns.values()),
+        "accelerator": len(network.accelerators),
+    }
+    return ", ".join(_count(n, kind) for kind, n in kinds.items() if n) or "0 tunnels"
 
 
 def _verdict(problems: list[Problem], source: Source | None, strict: bool) -> dict[str, object]:

@@ -158,13 +158,19 @@ def _is_of(record: LabRecord, where: Path) -> bool:
 
 
 @app.command()
-def status(as_json: JsonOption = False) -> None:
+def status(
+    only: Annotated[str | None, typer.Option("--lab", "--name", help="Only this lab.")] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show the labs of this machine, their faults, and what has not settled."""
     from bongsu.lab.lifecycle import settle
 
     need_root()
+    names = lab_names()
+    if only is not None and only not in names:
+        fail(f"there is no lab {only}", "there: " + (", ".join(names) or "none"))
     rows: list[dict[str, Any]] = []
-    for name in lab_names():
+    for name in names if only is None else [only]:
         record = read_record(name)
         if record is None:
             continue
@@ -239,7 +245,8 @@ def fault(
         raise typer.Exit(EXIT_FINDINGS if missing else 0)
     bring_in(lab, what)
     if what.startswith("daemon-kill:"):
-        line(f"{what} was done; the agent starts it again")
+        again = "it was started again" if what.endswith("/agent") else "the agent starts it again"
+        line(f"{what} was done; {again}")
         return
     which = f"--lab {name} " if name is not None else ""
     line(f"{what} is in effect; take it back with: bongsu lab fault {which}--heal {what}")
@@ -247,7 +254,7 @@ def fault(
 
 def _not_in_effect(lab: str, what: str) -> NoReturn:
     if what.startswith("daemon-kill:"):
-        fail(f"{what} is not in effect: a killed daemon is started again by its node's agent")
+        fail(f"{what} is not in effect: what was killed is started again by its node's agent")
     record = read_record(lab)
     faults = list(record.faults) if record is not None else []
     hint = "in effect: " + ", ".join(faults) if faults else f"no fault is in effect in lab {lab}"

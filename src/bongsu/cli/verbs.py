@@ -35,7 +35,7 @@ VERBS = {
     "compare": Verb("path.compare", "compare_runs", "Set two measurements side by side."),
     "doctor": Verb("doctor", "doctor", "Try what this machine can do."),
     "demo": Verb(
-        "demo.demo", "demo", "Check, render, raise, break, look, and take down: anycast or vpn."
+        "demo.demo", "demo", "Check, raise, break, look, take down: anycast, vpn or accelerator."
     ),
     "lab": Verb("lab", "app", "Raise a network on this machine, and try it."),
     "agent": Verb("agent", "app", "Run a node's agent, or ask it."),

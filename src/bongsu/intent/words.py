@@ -192,7 +192,11 @@ def _why(path: Path, value: Any, schemas: list[dict[str, Any]]) -> str | None:
             return f"write {meant}; in YAML 1.2 yes, no, on and off are words"
         return None
     plain = any(
-        s.get("type") == "string" and not {"const", "enum", "format"} & s.keys() for s in schemas
+        s.get("type") == "string"
+        and not {"const", "enum", "format"} & s.keys()
+        # where a text has to have a form, quotes alone do not give it
+        and re.match(s.get("pattern", ""), f"{value}")
+        for s in schemas
     )
     if isinstance(value, int | float) and plain:
         return f'in quotes it is text: "{value}"'

@@ -13,7 +13,7 @@ from bongsu.lab.blueprint import Cable
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import link_spec, stand_in, start_one_node
 from bongsu.lab.link.links import Links
-from bongsu.lab.member import end_inhabitants, inhabitants
+from bongsu.lab.member import end_inhabitants, inhabitants, runs_agent
 from bongsu.lab.state import LabError, read_record, update_record
 from bongsu.lab.wiring import configure_ports, make_namespace, plug_into_segment
 from bongsu.model.base import Address
@@ -22,6 +22,8 @@ from bongsu.system import netns
 from bongsu.system.run import kill_exact, run
 
 FAULT_TABLE = vpn_fault.FAULT_TABLE
+AGENT = "agent"
+"""What `daemon-kill:NODE/agent` means by that: as process 1 it takes all that it has started with it."""
 
 
 @dataclass(frozen=True)
@@ -135,15 +137,28 @@ def _each_link(lab: Lab, where: str, act: Callable[[Links, str], int]) -> int:
 def _kill_daemon(lab: Lab, where: str) -> int:
     node, _, daemon = where.partition("/")
     if node not in lab.topology.nodes:
-        raise LabError(f"no node {node} in the lab")
+        raise LabError(f"no node {node} in the lab", hint="nodes: " + ", ".join(lab.topology.nodes))
+    if daemon == AGENT:
+        return _restart_agent(lab, node)
     meant = vpn_fault.IKE_DAEMONS if daemon == "ike" else (daemon,)
-    found = [p for p in inhabitants([lab.paths.netns(node)]) if p.name in meant]
+    daemons = [p for p in inhabitants([lab.paths.netns(node)]) if not runs_agent(p)]
+    found = [p for p in daemons if p.name in meant]
     if not found:
-        names = sorted({p.name for p in inhabitants([lab.paths.netns(node)])})
-        raise LabError(f"{node} runs no {daemon}", hint="it runs " + ", ".join(names))
+        names = [AGENT, *sorted({p.name for p in daemons})]
+        raise LabError(f"{node} runs no {daemon or 'daemon'}", hint="it runs " + ", ".join(names))
     at_ns = time.monotonic_ns()
     for process in found:
         kill_exact(process.pid, process.started, grace_s=0.0)
+    return at_ns
+
+
+def _restart_agent(lab: Lab, node: str) -> int:
+    """The agent and what it runs are killed, and the agent is started anew, as systemd would; the
+    node's network, its programs in the kernel and what they know stay."""
+    at_ns = time.monotonic_ns()
+    end_inhabitants([lab.paths.netns(node)], grace_s=0.0)
+    (lab.paths.node(node) / "run" / "bongsu" / "ready").unlink(missing_ok=True)
+    start_one_node(lab, node, _plan_now(lab, node))
     return at_ns
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bongsu.lab.blueprint import Router
-from bongsu.model.base import Family
+from bongsu.model.base import Address, Family
 
 _environment = Environment(
     loader=PackageLoader("bongsu.lab", "templates"),
@@ -24,7 +24,18 @@ def session_symbol(name: str) -> str:
     return str(_environment.filters["symbol"](name))
 
 
-def router_config(router: Router, secrets: Mapping[str, str], families: tuple[Family, ...]) -> str:
-    """`bird.conf` of a lab router. `secrets` maps references (`env:NAME`) to throw-away values."""
+def router_config(
+    router: Router,
+    secrets: Mapping[str, str],
+    families: tuple[Family, ...],
+    vantage: Mapping[int, Address] | None = None,
+) -> str:
+    """`bird.conf` of a lab router. `secrets` maps references (`env:NAME`) to throw-away values.
+
+    `vantage` are a vantage point's own addresses by family: what is run there speaks from them. A
+    router that forwards for others tells of a spent TTL from the link, and has none.
+    """
     template = _environment.get_template("as.conf.j2")
-    return template.render(router=router, secrets=secrets, families=families)
+    return template.render(
+        router=router, secrets=secrets, families=families, speaks=dict(vantage or {})
+    )

@@ -37,7 +37,8 @@ def start_router(
     config = paths.router(router.name, "conf")
     config.parent.mkdir(parents=True, exist_ok=True)
     config.touch(mode=0o600)
-    config.write_text(router_config(router, secrets, topology.families))
+    vantage = topology.vantages.get(router.name)
+    config.write_text(router_config(router, secrets, topology.families, vantage))
     with paths.router(router.name, "log").open("wb") as log:
         return spawn(
             ["bird", "-f", "-c", str(config), "-s", str(paths.router(router.name, "ctl"))],
@@ -114,6 +115,14 @@ def inhabitants(namespaces: Iterable[str]) -> list[Inhabitant]:
         if started is not None:
             found.append(Inhabitant(int(entry.name), started, comm, name))
     return found
+
+
+def runs_agent(item: Inhabitant) -> bool:
+    """Whether it is the node's agent, or what has started it; not one of its daemons."""
+    try:
+        return b"bongsu.agent" in Path(f"/proc/{item.pid}/cmdline").read_bytes()
+    except OSError:
+        return False  # it has ended meanwhile
 
 
 def end_inhabitants(namespaces: Iterable[str], grace_s: float) -> int:

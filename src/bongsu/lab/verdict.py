@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from bongsu.lab.fault import FaultHandle, bring_in, heal
 from bongsu.lab.lab import Lab
 from bongsu.lab.lifecycle import settle
-from bongsu.lab.outage import ServiceNotWholeError, measure
+from bongsu.lab.outage import CALM_S, ServiceNotWholeError, measure
 from bongsu.lab.probe.pinger import Pinger, Series
 from bongsu.lab.probe.survey import sources, survey
 from bongsu.model.assertion import AnyAssertion, Entry, Outage, Path, Reach, Unreachable
@@ -148,7 +148,9 @@ def _outage(lab: Lab, assertion: Outage) -> Verdict:
             for name, gap in outage.gap_ms.items()
         ]
         if not outage.recovered:
-            evidence.append(f"service did not come back within {limit_s:.0f} s")
+            evidence.append(
+                f"service was not whole again within {limit_s:.0f} s: never {CALM_S:g} s without a loss"
+            )
         elif assertion.then_pop:
             entered, seen = _entered_by(lab, target, names, assertion.then_pop)
             passed = passed and entered

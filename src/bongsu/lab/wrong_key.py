@@ -50,11 +50,10 @@ def give(lab: Lab, name: str, plan: NodePlan) -> int:
 
 
 def take_back(lab: Lab, name: str, plan: NodePlan) -> None:
-    """Have it use its own key again, and call at once. `plan` as for `give`."""
+    """Have it use its own key again; its agent calls at once. `plan` as for `give`."""
     _tunnel(lab, name)
     _apply(lab, plan)
     (lab.paths.node(plan.node) / KEYS / f"{name}.psk").unlink(missing_ok=True)
-    _begin(lab, plan.node, name)
 
 
 def site_of(lab: Lab, name: str) -> str:
@@ -104,35 +103,15 @@ def _apply(lab: Lab, plan: NodePlan) -> None:
 
 
 def _end(lab: Lab, node: str, name: str) -> None:
-    """End what was agreed: with the right key, it would last for hours."""
-    _ike(
-        lab,
-        node,
-        name,
-        ("swanctl", "--terminate", "--ike", name, "--force"),
-        (*WHACK, "--name", name, "--terminate"),
-    )
-
-
-def _begin(lab: Lab, node: str, name: str) -> None:
-    """Call the cloud: after many vain attempts the agent's next one may be a minute away."""
-    _ike(
-        lab,
-        node,
-        name,
-        ("swanctl", "--initiate", "--ike", name, "--child", name, "--timeout", "1"),
-        (*WHACK, "--asynchronous", "--initiate", "--name", name),
-    )
-
-
-def _ike(lab: Lab, node: str, name: str, swanctl: tuple[str, ...], whack: tuple[str, ...]) -> None:
-    """Say one of the two to the node's IKE daemon, inside its namespaces; it may refuse."""
+    """End what was agreed, inside the node's namespaces: with the right key, it would last for hours."""
     backend = lab.agent(node).call("vpn")["backend"]
     daemon = next((p for p in inhabitants([lab.paths.netns(node)]) if p.name in IKE_DAEMONS), None)
     if daemon is None:
         return  # its agent starts it, and it knows nothing
-    command = whack if backend == "libreswan" else swanctl
-    if backend == "libipsec":
+    command: tuple[str, ...] = ("swanctl", "--terminate", "--ike", name, "--force")
+    if backend == "libreswan":
+        command = (*WHACK, "--name", name, "--terminate")
+    elif backend == "libipsec":
         command += ("--uri", f"unix:///run/bongsu/libipsec/{name}.vici")
     enter = ("nsenter", "--target", str(daemon.pid), "--mount", "--net")
     run([*enter, *command], check=False, timeout_s=COMMAND_S)

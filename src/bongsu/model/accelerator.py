@@ -29,6 +29,15 @@ class Mesh(Model):
     better_percent: Annotated[Whole, Field(ge=0, le=100)] = 10
     """How much better another path has to be."""
 
+    @model_validator(mode="after")
+    def _long_enough(self) -> "Mesh":
+        if self.window_s * 1000 < self.interval_ms * self.dead_after:
+            raise ValueError(
+                f"{self.dead_after} probes, {self.interval_ms} ms apart, take longer than the "
+                f"{self.window_s} s of `window_s`"
+            )
+        return self
+
 
 class Relay(Model):
     """What the PoPs that carry accelerators have in common."""
@@ -100,7 +109,7 @@ class ReedSolomon(Model):
     """Loss repaired by parity packets (systematic Reed-Solomon, interleaved)."""
 
     mode: Literal["reed-solomon"]
-    block: Annotated[Whole, Field(ge=2, le=64)] = 20
+    block: Annotated[Whole, Field(ge=2, le=64)] = 32
     """Data packets that share parity."""
     overhead_percent: Annotated[Whole, Field(ge=5, le=100)] = 25
     """Parity at most; how much is sent follows the loss that is measured."""

@@ -1,4 +1,4 @@
-"""A number for each IPsec tunnel of a node, for what it has alone where ESP is in user space.
+"""A number for each IPsec tunnel of a node: its ports and table where ESP is in user space, BIRD's switch.
 
 Ports and a routing table are read once, when a tunnel's daemon starts. So a tunnel keeps its number,
 whatever becomes of the others: it is made of the name, and only of two names that fall on one number does

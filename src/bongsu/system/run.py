@@ -205,7 +205,8 @@ def is_same_process(pid: int, started: int) -> bool:
 
 
 def kill_exact(pid: int, started: int, grace_s: float = 2.0) -> bool:
-    """End that very process: SIGTERM, after `grace_s` SIGKILL. False if it does not run any more.
+    """End that very process: SIGTERM, after `grace_s` SIGKILL; without grace SIGKILL alone, so that it
+    says no goodbye. False if it does not run any more.
 
     Raises RunError if it is still there after SIGKILL.
     """
@@ -232,7 +233,8 @@ def wait_pidfd(pidfd: int, timeout_s: float) -> bool:
 
 
 def _signal_then_kill(pidfd: int, grace_s: float) -> bool:
-    for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S)):
+    steps = ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_WAIT_S))
+    for number, wait_s in steps if grace_s > 0 else steps[1:]:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, number)
         if wait_pidfd(pidfd, wait_s):

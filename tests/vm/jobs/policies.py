@@ -3,13 +3,16 @@
     python -m tests.vm.jobs.policies      reads policies.json, see tests.vm.test_policies
 
 Which tunnel carries is asked of the kernel's counters: at first, after the standby's keys are new, with the
-first headend silent, and with it back. Uses the standard library alone, to start soon.
+first headend silent, and with it back. Then the site's filter is asked what it has counted of packets that
+must not pass. Uses the standard library alone, to start soon.
 """
 
 import json
 import re
 import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +24,30 @@ table ip deaf {
   chain hears { type filter hook input priority -300; ip daddr HEADEND drop; }
 }
 """
+FORGED = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+    head = bytes([69, 0, 0, 28, 0, 7, 0, 0, 64, 17, 0, 0])
+    ends = socket.inet_aton("SOURCE") + socket.inet_aton("DESTINATION")
+    raw.sendto(head + ends + bytes([192, 0, 0, 53, 0, 8, 0, 0]), ("DESTINATION", 0))
+"""
+"""A datagram with another's source."""
 
 
 def main() -> None:
-    """Build, start, wait; break and mend; say who carried."""
+    """Build, start, wait; break and mend; say who carried, and what was dropped."""
     given = json.loads(Path("policies.json").read_text())
     run("ip", "-batch", "-", text="\n".join(given["links"]))
     for node, lines in given["lines"].items():
         run(*inside(node, "ip", "-batch", "-"), text="\n".join(lines))
+    run(*inside(SITE, "nft", "-f", "-"), text=given["filter"])
+    on(SITE, "sysctl", "-qw", "net.ipv4.ip_forward=1")
     for node in (FAR, SITE):
         start(node, given["nodes"][node])
     first = given["headends"][0]
     found: dict[str, Any] = {}
     wait("two tunnels", lambda: installed() == 2)
+    wait("a way through", lambda: reaches(given))
     found["priorities"] = priorities()
     found["at first"] = used(given)
     swanctl(SITE, "--rekey", "--child", given["standby"])
@@ -47,6 +61,7 @@ def main() -> None:
     wait("two tunnels again", lambda: installed() == 2)
     wait("the first headend carries", lambda: used(given) == [first])
     found["mended"] = used(given)
+    found["dropped"] = dropped(given)
     step("done")
     print(json.dumps(found))
 
@@ -87,6 +102,37 @@ def used(given: dict[str, Any]) -> list[str]:
     assert reaches(given), "no way through"
     after = packets()
     return sorted({end for (end, spi), count in after.items() if count > before.get((end, spi), 0)})
+
+
+def dropped(given: dict[str, Any]) -> dict[str, list[str]]:
+    """Counters of the site's filter that rise, by what was sent to it."""
+    host, guest, here, there = (given[key] for key in ("host", "guest", "here", "there"))
+    forged = FORGED.replace("SOURCE", host).replace("DESTINATION", guest)
+    ping = ("ping", "-n", "-c", "1", "-W", "1", "-I", there)
+    connect = f"import socket as s; s.create_connection(({here!r}, 22), 1, ({there!r}, 0))"
+    on(FAR, "ip", "route", "add", guest, "via", "192.0.2.1")
+    found = {
+        "forged by the uplink": raised(lambda: on(FAR, sys.executable, "-c", forged)),
+        "to the gateway": raised(lambda: on(FAR, sys.executable, "-c", connect)),
+        "ping to the gateway": raised(lambda: on(FAR, *ping, here)),
+        "to a host": raised(lambda: on(FAR, *ping, host)),
+    }
+    on(SITE, "ip", "route", "del", given["lan"], "dev", "lan")
+    found["without its LAN"] = raised(lambda: on(FAR, *ping, host))
+    return found
+
+
+def raised(act: Callable[[], Any]) -> list[str]:
+    """Names of the counters that it raises; it may fail."""
+    before = counters()
+    act()
+    return sorted(name for name, count in counters().items() if count > before[name])
+
+
+def counters() -> dict[str, int]:
+    listed = json.loads(on(SITE, "nft", "-j", "list", "counters"))["nftables"]
+    each = [item["counter"] for item in listed if "counter" in item]
+    return {one["name"]: one["packets"] for one in each}
 
 
 def packets() -> dict[tuple[str, str], int]:

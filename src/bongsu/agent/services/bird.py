@@ -72,9 +72,8 @@ class BirdService(SingleService):
 
     @property
     def process(self) -> int | None:
-        """Its pid; None while it does not run."""
-        pid: int | None = self.supervisor.status()["pid"]
-        return pid
+        """Its pid; None while it does not run or has not its configuration yet."""
+        return self.supervisor.process
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, BirdError.
@@ -100,6 +99,11 @@ class BirdService(SingleService):
         self._steered = plan, frozenset(weak)
         with self.bird.connect(ASK_S) as control:
             return bird_steering.steer(control, plan, weak)
+
+    def lowered(self, plan: NodePlan) -> list[str]:
+        """Tunnels whose sessions count less now. Blocks. OSError, BirdError."""
+        with self.bird.connect(ASK_S) as control:
+            return bird_steering.lowered(control, plan)
 
     def standing(self, plan: NodePlan) -> dict[str, Standing]:
         """By tunnel whose session stands, what its routes count. Blocks. OSError, BirdError."""

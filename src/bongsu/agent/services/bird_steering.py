@@ -34,6 +34,12 @@ def steer(control: BirdControl, plan: NodePlan, weak: Collection[str]) -> list[s
     return differ
 
 
+def lowered(control: BirdControl, plan: NodePlan) -> list[str]:
+    """Tunnels whose sessions count less now."""
+    up = {each.name for each in control.protocols() if each.state == "up"}
+    return [peer.tunnel for peer in plan.cloud_peers if weak_protocol(peer) in up]
+
+
 def standing(control: BirdControl, plan: NodePlan) -> dict[str, Standing]:
     """By tunnel whose session stands, what its routes count."""
     up = {each.name for each in control.protocols() if each.established}

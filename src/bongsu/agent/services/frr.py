@@ -106,9 +106,8 @@ class FrrService:
 
     @property
     def process(self) -> int | None:
-        """bgpd's pid; None while it does not run."""
-        pid: int | None = self.supervisors["bgpd"].status()["pid"]
-        return pid
+        """bgpd's pid; None while it does not run or has not its configuration yet."""
+        return self.supervisors["bgpd"].process
 
     def take_over(self, plan: NodePlan, vpn: str, on: bool, lost: Sequence[str] = ()) -> None:
         """Originate the more-specifics of a connection, or no more. Blocks. OSError, VtyError.
@@ -142,6 +141,10 @@ class FrrService:
     def steer(self, plan: NodePlan, weak: Collection[str]) -> list[str]:
         """Have the sessions of these tunnels count less, the others not. Blocks. OSError, VtyError."""
         return frr_steering.steer(FrrDaemon("bgpd").vty, plan, weak)
+
+    def lowered(self, plan: NodePlan) -> list[str]:
+        """Tunnels whose sessions count less now. Blocks. OSError, VtyError."""
+        return frr_steering.lowered(FrrDaemon("bgpd").vty, plan)
 
     def standing(self, plan: NodePlan) -> dict[str, Standing]:
         """By tunnel whose session stands, what its routes count. Blocks. OSError, VtyError."""

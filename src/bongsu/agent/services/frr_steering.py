@@ -37,6 +37,16 @@ def steer(vty: Path, plan: NodePlan, weak: Collection[str]) -> list[str]:
     return list(differ)
 
 
+def lowered(vty: Path, plan: NodePlan) -> list[str]:
+    """Tunnels whose sessions count less now."""
+    running = _running(show(vty, "show running-config"))
+    return [
+        peer.tunnel
+        for peer in plan.cloud_peers
+        if peer.weak is not None and _has(running, peer) == peer.weak
+    ]
+
+
 def standing(vty: Path, plan: NodePlan) -> dict[str, Standing]:
     """By tunnel whose session stands, what its routes count."""
     found = {}

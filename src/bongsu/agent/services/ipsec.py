@@ -19,6 +19,7 @@ from bongsu.model.vpn import IpsecDaemon
 from bongsu.plan.node import NodePlan
 from bongsu.plan.selectors import Child, children
 from bongsu.plan.vpn import VpnTunnelPlan
+from bongsu.system.ipsec import interfaces
 from bongsu.system.ipsec.probe import IpsecAbility, probe
 from bongsu.system.ipsec.state import IkeSa
 
@@ -38,6 +39,7 @@ class IpsecService:
         ability: Callable[[], IpsecAbility] = probe,
     ) -> None:
         self._events = events
+        self._worker = worker
         self._ability = ability
         self.ways: dict[Way, StrongswanService | LibreswanService | LibipsecService] = {
             "strongswan": StrongswanService(state_dir, events, worker),
@@ -84,6 +86,10 @@ class IpsecService:
                 request.changed("took the certificates out of Libreswan's database")
         if self.way is not None:
             await self.ways[self.way].apply(request)
+            return
+        loop = asyncio.get_running_loop()
+        for name in await loop.run_in_executor(self._worker, interfaces.remove_all):
+            request.changed(f"removed tunnel {name}")
 
     async def stop(self) -> bool:
         return any([await service.stop() for service in self.ways.values()])

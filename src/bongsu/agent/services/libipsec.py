@@ -6,7 +6,7 @@ daemons' own ones.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,13 @@ class LibipsecService:
             await self._tunnel(tunnel, request)
 
     async def stop(self) -> bool:
-        found = [run.supervisor for run in self._runs.values()]
-        found += [self._supervisor(name) for name in self._recorded() if name not in self._runs]
-        stopped = [await supervisor.stop() for supervisor in found]
+        found = {name: run.supervisor for name, run in self._runs.items()}
+        found |= {name: self._supervisor(name) for name in self._recorded() if name not in found}
+        stopped = [await supervisor.stop() for supervisor in found.values()]
         self._runs.clear()
+        if files.remove(self._redirects):
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._worker, _take_away, list(found))
         return any(stopped)
 
     def close(self) -> None:
@@ -108,8 +111,7 @@ class LibipsecService:
         return order.lead([self._tables[name] for name in tunnels], sorted(families))
 
     def clean(self) -> None:
-        redirect.delete()
-        order.lead([], ())
+        _take_away(())
         interfaces.remove_all()
         directory = Path(RUN_DIRECTORY)
         if directory.is_dir():
@@ -202,7 +204,7 @@ class LibipsecService:
             request.changed("led UDP 500 and 4500 to the tunnels' daemons")
 
     def _load_redirects(self, wanted: list[Redirect]) -> bool:
-        record = self._state_dir / "redirects"
+        record = self._redirects
         text = redirect.ruleset(wanted)
         stands = redirect.fingerprint()
         with_stands = f"{stands}\n{text}"
@@ -215,9 +217,23 @@ class LibipsecService:
         files.write_atomic(record, f"{redirect.fingerprint()}\n{text}", 0o600)
         return True
 
+    @property
+    def _redirects(self) -> Path:
+        """What the table of ports was made of; there while anything of this way is."""
+        return self._state_dir / "redirects"
+
     def _recorded(self) -> list[str]:
         found = self._state_dir.glob(f"{PREFIX}*.json")
         return [path.name.removeprefix(PREFIX).removesuffix(".json") for path in found]
+
+
+def _take_away(tunnels: Iterable[str]) -> None:
+    """What these tunnels' daemons leave, and what led to them. Blocks. NetlinkError."""
+    redirect.delete()
+    order.lead([], ())
+    for name in tunnels:
+        interfaces.delete(name)
+        _charon(name).remove_run_files()
 
 
 def _charon(tunnel: str) -> Charon:

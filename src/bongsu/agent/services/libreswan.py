@@ -5,12 +5,12 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bongsu.agent.certificates import read_certificates
 from bongsu.agent.events import EventLog
 from bongsu.agent.services import kernel_interfaces
 from bongsu.agent.services.service import Request, Texts, identity
+from bongsu.agent.services.single import SingleService
 from bongsu.agent.supervisor import Supervisor
 from bongsu.model.base import SecretRef
 from bongsu.plan.node import NodePlan
@@ -32,7 +32,7 @@ _PART = re.compile(r"_\d+$")
 """Further pairs of selectors of one tunnel (bongsu.plan.selectors)."""
 
 
-class LibreswanService:
+class LibreswanService(SingleService):
     """One pluto. Belongs to the event loop's thread."""
 
     name = "libreswan"
@@ -80,16 +80,7 @@ class LibreswanService:
 
     async def stop(self) -> bool:
         files.remove(self._loaded)
-        return await self.supervisor.stop()
-
-    def close(self) -> None:
-        self.supervisor.close()
-
-    def detach(self) -> None:
-        self.supervisor.detach()
-
-    def status(self) -> list[dict[str, Any]]:
-        return [self.supervisor.status()]
+        return await super().stop()
 
     def clean(self) -> None:
         if self._ran:

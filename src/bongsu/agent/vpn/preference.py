@@ -33,6 +33,8 @@ class Preference:
         self._demotions: dict[str, Demotion] = {}
         self._told: object = None
         """Which process of the daemon was told what."""
+        self._adopted = False
+        """Whether routing was asked what an earlier agent has lowered."""
         self._unproved: dict[str, float] = {}
         """Tunnels whose change has not been seen in routing yet, and until when it should be."""
         self.weak: frozenset[str] = frozenset()
@@ -41,23 +43,35 @@ class Preference:
     async def look(self, plan: NodePlan, watched: Iterable[Watched]) -> None:
         """Follow the verdicts; tell routing what has changed, a new process of it all. Never raises."""
         steered = {peer.tunnel: peer for peer in plan.cloud_peers if peer.weak is not None}
-        now = time.monotonic_ns()
-        self._judge([one for one in watched if one.plan.name in steered], now)
-        if not steered:
-            return
         router = self._services.router(plan)
         process = router.process
-        told = process, self.weak, tuple(map(_counts, steered.values()))
         try:
-            if process is not None and told != self._told:
+            if steered and process is not None and not self._adopted:
+                self._adopt(await asyncio.to_thread(router.lowered, plan))
+            self._judge([one for one in watched if one.plan.name in steered])
+            told = process, self.weak, tuple(map(_counts, steered.values()))
+            if steered and process is not None and told != self._told:
                 await asyncio.to_thread(router.steer, plan, self.weak)
                 self._told = told
-            if process is not None and self._unproved:
+            if steered and process is not None and self._unproved:
                 self._prove(steered, await asyncio.to_thread(router.standing, plan))
         except Exception as error:
             self._failed("preference", error)
 
-    def _judge(self, watched: list[Watched], now: int) -> None:
+    def loaded(self) -> None:
+        """Routing has been given a configuration, which may say otherwise: it is told again."""
+        self._told = None
+
+    def _adopt(self, names: Iterable[str]) -> None:
+        """An agent that starts knows no reason yet, and must not move routes for that."""
+        self._adopted = True
+        now = time.monotonic_ns()
+        for name in names:
+            self._demotions[name] = Demotion(now, weak=True)
+            self._events.add("preference", name, "found lowered", lowered=True)
+
+    def _judge(self, watched: list[Watched]) -> None:
+        now = time.monotonic_ns()
         names = {one.plan.name for one in watched}
         for name in self._demotions.keys() - names:
             del self._demotions[name]

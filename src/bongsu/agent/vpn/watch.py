@@ -61,8 +61,11 @@ class VpnWatch:
         self._run: asyncio.Task[None] | None = None
         self.watched: dict[str, Watched] = {}
 
-    async def follow(self, plan: NodePlan) -> None:
-        """Watch exactly this plan's tunnels, from now on; one whose ends stay keeps its history."""
+    async def follow(self, plan: NodePlan, *, changed: bool = False) -> None:
+        """Watch exactly this plan's tunnels, from now on; one whose ends stay keeps its history.
+
+        changed: their daemons were given something else, so that those that are down are tried at once.
+        """
         self._plan = plan
         loop = asyncio.get_running_loop()
         wanted = {tunnel.name: tunnel for tunnel in plan.vpns}
@@ -79,10 +82,16 @@ class VpnWatch:
                 machine = LinkMachine(now, verdict=verdict)
                 self.watched[name] = Watched(tunnel, machine, time.monotonic())
             self._take(self.watched[name], tunnel)
+            if changed:
+                self.watched[name].mended()
         far_ends = {name: str(tunnel.remote) for name, tunnel in wanted.items()}
         self._logs.follow(self._services.ipsec.logs(), far_ends)
         if self.watched and self._run is None:
             self._run = asyncio.ensure_future(self._keep_looking())
+
+    def routing_loaded(self) -> None:
+        """Routing has been given its configuration."""
+        self.preference.loaded()
 
     def close(self) -> None:
         """Watch nothing any more; lines stay as they are."""

@@ -68,6 +68,12 @@ class Watched:
             # Somebody answered: keys are agreed by two.
             self.heard_ns = time.monotonic_ns()
 
+    def mended(self) -> None:
+        """What kept it down may be gone, such as a wrong key: who waits to call waits no longer."""
+        self.wait_s = AGAIN_FIRST_S
+        if self.again_at:
+            self.again_at = time.monotonic()
+
     def lost(self) -> None:
         """Its daemon is gone, and what it held with it."""
         self.association, self.esp, self.gaps = None, (), ()

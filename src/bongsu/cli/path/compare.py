@@ -69,6 +69,7 @@ def compare_runs(
 ) -> None:
     """Set two measurements side by side: loss, RTT, jitter, and a verdict with its certainty."""
     check_chart(chart)
+    left = False
     files = [Path(each).is_file() for each in (a, b)]
     if out_directory is not None and any(files):
         wrong("--out is for runs that are measured now: these are kept already")
@@ -91,7 +92,7 @@ def compare_runs(
         paths = [new_file(head) for head in heads]
         if out_directory is not None:
             paths = pair_of_files(out_directory, heads)
-        runs = _measured(_begun(heads, paths))
+        runs, left = _measured(_begun(heads, paths))
         names = heads[0].title, heads[1].title
         if names[0] == names[1]:
             names = f"{names[0]} (A)", f"{names[1]} (B)"
@@ -108,6 +109,10 @@ def compare_runs(
         for each in rest:
             sentence(each, indent="  ")
     write_chart(chart, list(zip(names, runs, strict=True)))
+    if left:
+        counts = [f"{run.done} of {run.head.count}" for run in runs]
+        sentence(f"left after {' and '.join(dict.fromkeys(counts))} probes", to=err)
+        raise typer.Exit(EXIT_INTERRUPTED)
     if found.a.p50_ms is None and found.b.p50_ms is None:
         raise typer.Exit(EXIT_FINDINGS)
 
@@ -155,11 +160,14 @@ def _begun(heads: list[Head], paths: list[Path]) -> list[Measurement]:
     return begun
 
 
-def _measured(measurements: list[Measurement]) -> list[Run]:
+def _measured(measurements: list[Measurement]) -> tuple[list[Run], bool]:
+    """Their runs, and whether they were left before the end with something to compare."""
     interrupted = watch(measurements, view=on_terminal())
     for each in measurements:
         if each.journal is not None:
             sentence(f"kept in {each.journal.path}", to=err)
-    if interrupted and not all(each.run.done for each in measurements):
+    runs = [each.run for each in measurements]
+    left = interrupted and not all(run.complete for run in runs)
+    if left and not all(run.done for run in runs):
         raise typer.Exit(EXIT_INTERRUPTED)
-    return [each.run for each in measurements]
+    return runs, left

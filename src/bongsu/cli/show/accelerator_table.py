@@ -94,13 +94,17 @@ def session_table(sessions: Sequence[Mapping[str, Any]], width: int) -> Text:
 def session_row(each: Mapping[str, Any]) -> Row:
     """A row of one session, and a line for each of its SPIs."""
     notes = [
-        f"SPI {spi['spi']} {spi['direction']}: {quantity(spi['packets'])} packets,"
+        f"SPI {spi['spi']} {spi['direction']}: {_packets(spi['packets'])},"
         f" {size(spi['bytes'])}, sequence {spi['sequence']}, idle {ago(spi['idle_s'])}"
         for spi in each["spis"]
     ]
     if not each["proved"]:
-        held = f"; {each['amplified']} packets not sent to it" if each["amplified"] else ""
-        notes.insert(0, f"the client has not proved where it is{held}")
+        # Nothing in any other UDP proves it, ever: that is a word only where something was kept back.
+        provable = each["kind"] != "UDP"
+        held = f"; {_packets(each['amplified'])} not sent to it" if each["amplified"] else ""
+        if provable or held:
+            said = "has not proved yet" if provable else "cannot prove"
+            notes.insert(0, f"the client {said} where it is{held}")
     cells = (
         each["kind"],
         _with_port(each["client"], each["client_port"]),
@@ -135,15 +139,15 @@ def _notes(each: Mapping[str, Any]) -> list[str]:
 
 
 def _path(path: Mapping[str, Any]) -> str:
+    if path["way_state"] == "dead":
+        return f"path to {path['to']}: dead; the last way was {path['way']}"
     said = f"path to {path['to']}: {path['way']}"
     if path["since_s"] is not None:
         said += f" for {ago(path['since_s'])}"
     if path["way_rtt_ms"] is not None:
         said += f", RTT {path['way_rtt_ms']:.1f} ms, loss {path['way_loss'] * 100:.1f} %"
-    elif path["way_state"] == "dead":
-        said += ", dead"
     if path["last_change"] is not None:
-        said += f", for {path['last_change']['why']}"
+        said += f", because {path['last_change']['why']}"
     return said
 
 
@@ -158,7 +162,7 @@ def _endpoint(one: Mapping[str, Any]) -> str:
 
 
 def _direction(way: str, counted: Mapping[str, Any]) -> str:
-    said = f"{way}: {quantity(counted['packets'])} packets, {size(counted['bytes'])}"
+    said = f"{way}: {_packets(counted['packets'])}, {size(counted['bytes'])}"
     return f"{said}; dropped: {_drops(counted['drops'])}" if counted["drops"] else said
 
 
@@ -167,7 +171,7 @@ def _repair(stream: Mapping[str, Any]) -> str:
     if not stream["answers"]:
         return f"{said}, but its engine does not answer: sent the ordinary way"
     more = f"{stream['overhead'] * 100:.1f} % more" if stream["mode"] != "duplicate" else "twice"
-    said += f", {quantity(stream['packets'])} packets, {more}"
+    said += f", {_packets(stream['packets'])}, {more}"
     if stream["judged"]:
         left = max(stream["lost"] - stream["repaired"], 0) / stream["judged"]
         lost = stream["lost"] / stream["judged"]
@@ -185,10 +189,14 @@ def _stray(answer: Mapping[str, Any]) -> list[str]:
         return []
     notes = []
     if stray["transit"]:
-        notes.append(f"carried on between other PoPs: {quantity(stray['transit'])} packets")
+        notes.append(f"carried on between other PoPs: {_packets(stray['transit'])}")
     if stray["drops"]:
         notes.append(f"dropped, of no accelerator: {_drops(stray['drops'])}")
     return notes
+
+
+def _packets(count: int) -> str:
+    return f"{quantity(count)} packet{'s' if count != 1 else ''}"
 
 
 def _drops(drops: Mapping[str, int]) -> str:

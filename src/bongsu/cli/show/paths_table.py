@@ -43,7 +43,7 @@ def all_live(answer: dict[str, Any]) -> bool:
 def row(path: Mapping[str, Any]) -> Row:
     """A row of one of the node's own paths."""
     change = path["last_change"]
-    notes = (f"{path['way']}, for {change['why']}",) if change is not None else ()
+    notes = (f"{path['way']}, because {change['why']}",) if change is not None else ()
     way = path["way"] if path["way_state"] != "dead" else f"{path['way']} (dead)"
     return Row((*_ends(path), *_figures(path), way, clock(path["since_s"])), notes)
 

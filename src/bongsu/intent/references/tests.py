@@ -63,7 +63,7 @@ def _fault(parts: Parts, path: Path, fault: str) -> None:
     if kind == "daemon-kill":
         parts.want(path, name, [*parts.nodes, *parts.clouds], "node")
         daemons = _daemons(parts, name)
-        if rest and rest not in daemons:
+        if rest and rest not in (*daemons, "agent"):
             parts.say(path, f"{name} runs no daemon {rest}", "daemons: " + ", ".join(daemons))
         elif not rest:
             parts.say(path, "which daemon?", f"daemon-kill:{name}/{daemons[0]}")

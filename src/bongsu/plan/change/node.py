@@ -5,9 +5,10 @@ a plan gets later is told of, and not passed over.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bongsu.model.base import Model
+from bongsu.model.vpn import Binding
 from bongsu.plan.change.fate import SESSIONS, Fate, Kind, What, differing
 from bongsu.plan.change.relay import relay_fates
 from bongsu.plan.node import NodePlan
@@ -27,7 +28,7 @@ IN_PLACE: dict[Kind, frozenset[str]] = {
     # Filters and preferences: routes are looked at anew, and the session stands.
     "BGP session": frozenset(
         {"accept_default", "export_all", "preference", "announce", "more_specifics", "accept",
-         "max_prefixes", "prepend", "vpn"}
+         "max_prefixes", "prepend", "weak", "vpn"}
     ),
 }  # fmt: skip
 _OF_BGP = ("asn", "router_id", "routing")
@@ -80,7 +81,7 @@ def _node(name: str, old: NodePlan | None, new: NodePlan | None) -> NodeChange:
 def _fates(old: NodePlan, new: NodePlan) -> Iterator[Fate]:
     yield from _compared("interface", old.interfaces, new.interfaces)
     yield from _compared("GRE tunnel", old.tunnels, new.tunnels)
-    yield from _compared("IPsec tunnel", old.vpns, new.vpns, differing(old, new, _OF_IPSEC))
+    yield from _ipsec(old, new)
     of_bgp = differing(old, new, _OF_BGP)
     yield from _compared("BGP session", old.external, new.external, of_bgp)
     yield from _compared("BGP session", old.internal, new.internal, of_bgp, ("tunnel", "address"))
@@ -89,6 +90,15 @@ def _fates(old: NodePlan, new: NodePlan) -> Iterator[Fate]:
     for kind, keys in (("routing", _ROUTING), ("node", (*_NODE, *_OF_BGP, *_OF_IPSEC))):
         for key in differing(old, new, keys):
             yield Fate("routing" if kind == "routing" else "node", key, "changed")
+
+
+def _ipsec(old: NodePlan, new: NodePlan) -> Iterator[Fate]:
+    policies = {tunnel.name for tunnel in new.vpns if tunnel.binding is Binding.POLICY}
+    around = differing(old, new, _OF_IPSEC)
+    for fate in _compared("IPsec tunnel", old.vpns, new.vpns, around):
+        # Policies are put in order by the daemon, by their priorities.
+        placed = fate.what == "changed" and fate.name in policies and "rank" in fate.why
+        yield replace(fate, ends=True) if placed else fate
 
 
 def _compared(

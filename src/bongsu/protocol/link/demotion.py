@@ -2,8 +2,9 @@
 
 A degraded tunnel carries, but another one does it better. Routes that move forth and back harm more than
 those that stay, so they come back only after a while of `up`, the longer the oftener they were moved.
-What BGP itself lacks is no reason: without a session there is nothing to prefer. Time is an argument
-(monotonic, ns).
+What BGP itself lacks is no reason: without a session there is nothing to prefer. Nor is a probe that was
+never answered: with a session the tunnel carries, and somebody drops echo. Time is an argument (monotonic,
+ns).
 """
 
 from dataclasses import dataclass
@@ -27,12 +28,12 @@ class Pace:
 
 
 class Demotion:
-    """One tunnel."""
+    """One tunnel. `weak`: what somebody before made of it; it ends as any other does."""
 
-    def __init__(self, now: int, pace: Pace | None = None) -> None:
+    def __init__(self, now: int, pace: Pace | None = None, *, weak: bool = False) -> None:
         self.pace = pace or Pace()
-        self.weak = False
-        self.times = 0
+        self.weak = weak
+        self.times = int(weak)
         """In a row, none forgiven."""
         self._verdict = Verdict.DOWN
         self._since = now
@@ -69,4 +70,6 @@ class Demotion:
 
 
 def _of_the_tunnel(cause: Cause | None) -> bool:
-    return cause is not None and cause.layer not in (Layer.BGP, Layer.ROUTE)
+    if cause is None or cause.layer in (Layer.BGP, Layer.ROUTE):
+        return False
+    return cause.code != "probe-silent"

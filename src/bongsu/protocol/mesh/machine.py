@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bongsu.model.accelerator import Mesh as Settings
-from bongsu.protocol.mesh.packet import VECTOR_LIMIT, Answer, Leg, Probe, State, pack_vector
+from bongsu.protocol.mesh.packet import Answer, Leg, Probe, State, pack_vector
 from bongsu.protocol.mesh.path import Change, Path, Rules, Way, direct, through
 from bongsu.protocol.mesh.window import SEQUENCES, Figures, Window
 
@@ -60,6 +60,8 @@ class _Peer:
     due: int
     path: Path
     figures: Figures = field(default_factory=Figures)
+    leg: Leg = field(default_factory=Leg)
+    """The same, as others are told of it."""
     vector: Mapping[int, Leg] = field(default_factory=dict)
     """What it says of its own legs."""
     told_ns: int = 0
@@ -166,15 +168,17 @@ class Mesh:
         if not peer.window.answer(answer.sequence, now, answer.held_ns):
             self.told.again += 1
             return False
-        whole = len(answer.vector) < VECTOR_LIMIT
-        peer.vector = answer.vector if whole else {**peer.vector, **answer.vector}
+        if not answer.part:
+            peer.vector = answer.vector
+        elif any(peer.vector.get(node) != leg for node, leg in answer.vector.items()):
+            peer.vector = {**peer.vector, **answer.vector}
         peer.told_ns = now
         return True
 
     def vector(self) -> bytes:
         """What others are told: the direct legs of this node, packed."""
         if self._vector is None:
-            legs = ((peer.number, peer.figures.leg()) for peer in self._peers.values())
+            legs = ((peer.number, peer.leg) for peer in self._peers.values())
             self._vector = pack_vector(legs)
         return self._vector
 
@@ -190,32 +194,51 @@ class Mesh:
             dead = peer.window.unanswered(now) >= self.settings.dead_after
             if whole or dead != (peer.figures.state is State.DEAD):
                 peer.figures = peer.window.figures(now)
+                peer.leg = peer.figures.leg()
                 self._vector = None
         changes = []
         for peer in self._peers.values():
             if whole or self._used(peer, now).state is State.DEAD:
-                used = self._peers.get(peer.path.next_hop)
-                one = 1 / max(used.figures.sent, 1) if used is not None else 0.0
-                change = peer.path.look(now, self.ways(peer.number, now), forgiven=one)
+                used = self._used(peer, now)
+                ways = self.ways(peer.number, now, used)
+                change = peer.path.look(now, ways, self._chance(peer, used))
                 changes += [change] if change is not None else []
         return changes
 
-    def ways(self, destination: int, now: int) -> dict[int, Way]:
-        """Every way to a peer, by next hop."""
+    def ways(self, destination: int, now: int, besides: Way | None = None) -> dict[int, Way]:
+        """Every way to a peer, by next hop; with `besides` only the direct one, the one in use, and
+        what may be better than it.
+        """
         used = self._peers[destination].path.next_hop
+        limit = (
+            besides.cost_ms if besides is not None and besides.state is State.ALIVE else math.inf
+        )
         return {
             peer.number: self._way(peer, destination, now)
             for peer in self._peers.values()
             # Of the one in use nothing may be known as yet: that is no reason to leave it.
-            if peer.number in (destination, used) or destination in peer.vector
+            if peer.number in (destination, used)
+            or (destination in peer.vector and (besides is None or self._promises(peer, limit)))
         }
+
+    def _chance(self, peer: _Peer, used: Way) -> float:
+        """How much of the loss of the way in use may be chance, as a share: one probe, and a standard
+        deviation of as many losses as were counted.
+        """
+        probes = self._peers.get(peer.path.next_hop, peer).figures.sent
+        return (1 + math.sqrt(used.loss * probes)) / probes if probes else 0.0
+
+    @staticmethod
+    def _promises(first: _Peer, limit_ms: float) -> bool:
+        """Whether a way over this leg may cost less: the leg alone does."""
+        return first.leg.state is State.ALIVE and first.leg.rtt_ns < limit_ms * MS
 
     def _used(self, peer: _Peer, now: int) -> Way:
         """The way in use to a peer."""
         return self._way(self._peers.get(peer.path.next_hop, peer), peer.number, now)
 
     def _way(self, first: _Peer, destination: int, now: int) -> Way:
-        leg = first.figures.leg()
+        leg = first.leg
         if first.number == destination:
             return direct(leg)
         return through(leg, self._told_leg(first, destination, now))

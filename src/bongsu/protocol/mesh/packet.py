@@ -2,7 +2,8 @@
 
 Network order; then a vector (answers only), then the MAC:
 
-    0  u8 version (1)   1  u8 kind: 0 probe, 1 answer     2  u16 entries of the vector
+    0  u8 version (1)   1  u8 kind: 0 probe, 1 answer     2  u16 entries of the vector;
+                                                             32768 more: it is a part of a longer one
     4  u32 destination  8  u32 source, numbers of nodes  12  u32 sequence
     16 u64 epoch: drawn by the prober when it started; both are repeated by the answer
     24 u64 how long the answerer held the probe, ns; 0 in a probe
@@ -34,6 +35,7 @@ LONGEST = 1 << 11
 _HEAD = struct.Struct("!BBHIIIQQ")
 _ENTRY = struct.Struct("!IBBHII")
 _KEY_PERSON, _MAC_PERSON = b"bongsu-mesh-key", b"bongsu-mesh"
+_PART = 1 << 15
 _ALL = 0xFFFF
 _MOST = 0xFFFFFFFF
 
@@ -87,7 +89,9 @@ class Answer:
     sequence: int
     held_ns: int
     vector: Mapping[int, Leg]
-    """By the node at the other end of the answerer's leg; a part of it if it has VECTOR_LIMIT."""
+    """By the node at the other end of the answerer's leg."""
+    part: bool = False
+    """Of a longer one."""
 
 
 def mesh_key(secret: bytes | None) -> bytes:
@@ -110,13 +114,14 @@ def pack_vector(legs: Iterable[tuple[int, Leg]]) -> bytes:
 
 def encode_answer(probe: Probe, held_ns: int, vector: bytes, key: bytes) -> bytes:
     """The answer to a probe. Of a longer vector than fits, another part goes with each sequence."""
-    entries = len(vector) // _ENTRY.size
+    entries, flag = len(vector) // _ENTRY.size, 0
     if entries > VECTOR_LIMIT:
-        start = probe.sequence * VECTOR_LIMIT % entries * _ENTRY.size
-        vector = (vector[start:] + vector[:start])[: VECTOR_LIMIT * _ENTRY.size]
-        entries = VECTOR_LIMIT
+        # The same parts again and again: whoever hears them has seen most of them before.
+        part = probe.sequence % -(-entries // VECTOR_LIMIT) * VECTOR_LIMIT
+        vector = vector[part * _ENTRY.size : (part + VECTOR_LIMIT) * _ENTRY.size]
+        entries, flag = len(vector) // _ENTRY.size, _PART
     head = _HEAD.pack(
-        VERSION, 1, entries, probe.source, probe.destination, probe.sequence, probe.epoch,
+        VERSION, 1, entries | flag, probe.source, probe.destination, probe.sequence, probe.epoch,
         max(held_ns, 0),
     )  # fmt: skip
     body = head + vector
@@ -133,15 +138,17 @@ def decode(data: bytes, key: bytes) -> Probe | Answer:
     if not hmac.compare_digest(_mac(body, key), mac):
         raise PacketError("mac")
     _, kind, entries, destination, source, sequence, epoch, held = _HEAD.unpack_from(body)
+    part, entries = bool(entries & _PART), entries & ~_PART
     fits = len(body) == _HEAD.size + entries * _ENTRY.size and entries <= VECTOR_LIMIT
-    if kind > 1 or not fits or (kind == 0 and (entries or held)):
+    if kind > 1 or not fits or (kind == 0 and (entries or part or held)):
         raise PacketError("malformed")
     if kind == 0:
         return Probe(destination, source, epoch, sequence)
-    return Answer(destination, source, epoch, sequence, held, _legs(body[_HEAD.size :]))
+    vector = _legs(body[_HEAD.size :])
+    return Answer(destination, source, epoch, sequence, held, vector, part)
 
 
-@lru_cache(256)
+@lru_cache(1024)
 def _legs(data: bytes) -> Mapping[int, Leg]:
     """A vector changes once a second, and comes with every answer. Not to be written to."""
     found: dict[int, Leg] = {}

@@ -9,7 +9,11 @@ it again after a second (RFC 6298, 2.4: RTO of at least 1 s), so that is what a 
 weighs as much as 10 ms. Of two legs RTT and jitter add up, and what both carry arrives. A third PoP costs
 a millisecond, since it is one more that can fail: where all is equal, the direct way is taken.
 
-One lost probe is no reason to leave: it is not counted against the way that is used.
+Losses are few and come by chance, so not all of them count against the way that is used: one is taken
+off, and the square root of as many as there were, their standard deviation. Among equals the path would
+follow chance otherwise: 90 changes an hour between five ways of 1 % loss, against some 15 so. What it
+costs is time: loss of 50 % (there and back) is left after 4 s instead of 2, unless five in a row are
+lost before, which is death.
 """
 
 from collections.abc import Mapping

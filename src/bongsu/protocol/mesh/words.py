@@ -33,7 +33,7 @@ def why(change: Change, names: Mapping[int, str], window_s: int, dead_after: int
     if change.why is Why.GONE or left is None:
         return f"{before} is no way any more"
     if change.why is Why.DEAD:
-        return f"{before} is dead: {dead_after} probes unanswered"
+        return f"{before} was dead: {dead_after} probes unanswered"
     return f"{before} {_worse(left, taken, window_s)}"
 
 
@@ -42,8 +42,8 @@ def _worse(left: Way, taken: Way, window_s: int) -> str:
         return f"lost {percent(left.loss)} % of the last {window_s} s"
     rtt, jitter = left.rtt_ns - taken.rtt_ns, left.jitter_ns - taken.jitter_ns
     if jitter > rtt:
-        return f"has a jitter of {_ms(left.jitter_ns)} ms instead of {_ms(taken.jitter_ns)}"
-    return f"has an RTT of {_ms(left.rtt_ns)} ms instead of {_ms(taken.rtt_ns)}"
+        return f"had a jitter of {_ms(left.jitter_ns)} ms instead of {_ms(taken.jitter_ns)}"
+    return f"had an RTT of {_ms(left.rtt_ns)} ms instead of {_ms(taken.rtt_ns)}"
 
 
 def percent(share: float) -> str:

@@ -106,11 +106,9 @@ def choose(block: int, most: int, depth: int, brief: Loss, longer: Loss) -> Choi
     return best
 
 
-def within(block: int, packets: int, delay_us: int, took_us: int) -> tuple[int, int]:
-    """Packets of a block that a group's time has room for, and the depth, at the rate so far."""
-    fitting = packets * group_us(delay_us) // took_us
-    block = min(block, max(1, fitting))
-    return block, max(1, min(DEPTH, fitting // block))
+def depth_within(block: int, packets: int, delay_us: int, took_us: int) -> int:
+    """Blocks that a group's time has room for, at the rate so far."""
+    return max(1, min(DEPTH, packets * group_us(delay_us) // took_us // block))
 
 
 def group_us(delay_us: int) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from bongsu.model.accelerator import ReedSolomon
 from bongsu.protocol.repair import code
-from bongsu.protocol.repair.choice import Choice, Loss, choose, group_us, within
+from bongsu.protocol.repair.choice import Choice, Loss, choose, depth_within, group_us
 from bongsu.protocol.repair.packet import PROTECTED, Header, Report, Trailer, Type, symbol
 
 HISTORY, BRIEF = 100, 10
@@ -101,7 +101,8 @@ class Sender:
         if now == since:
             return
         packets = (self.next - number) & _WORD
-        block, depth = within(self.mode.block, packets, self.mode.delay_ms * 1000, now - since)
+        block = self.mode.block
+        depth = depth_within(block, packets, self.mode.delay_ms * 1000, now - since)
         brief = sum(list(self._history)[-BRIEF:], Loss())
         self.choice = choose(block, self.most, depth, brief, sum(self._history, Loss()))
         self._chosen = (now, self.next)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bongsu.model.base import Prefix
 from bongsu.plan.node import NodePlan
+from bongsu.plan.slots import slots
 from bongsu.plan.vpn import CloudPeer, shares
 from bongsu.render.text import symbol
 
@@ -25,10 +26,9 @@ class CloudView:
     interfaces: tuple[str, ...] = ()
     """Through which next hops are found."""
 
-    @property
-    def numbered(self) -> tuple[tuple[int, CloudPeer], ...]:
-        """The sessions, each with a number of its own."""
-        return tuple(enumerate(self.peers, 1))
+    numbered: tuple[tuple[int, CloudPeer], ...] = ()
+    """The sessions, each with a number of its own, which stays whatever becomes of the others: it stands in
+    the session's filters, and a neighbor that sends nothing twice is reset for another filter."""
 
     @property
     def steered(self) -> tuple[tuple[int, CloudPeer], ...]:
@@ -41,8 +41,10 @@ def cloud_view(plan: NodePlan, family: int) -> CloudView:
     peers = tuple(peer for peer in plan.cloud_peers if peer.address.version == family)
     if not peers:
         return CloudView()
+    number = slots(plan.vpns)
     return CloudView(
         peers,
+        numbered=tuple((number[peer.tunnel] + 1, peer) for peer in peers),
         own=tuple(dict.fromkeys(prefix for peer in peers for prefix in peer.announced())),
         taking_over=tuple(_taking_over(peers).items()),
         shares=shares(peers),

@@ -17,6 +17,8 @@ DPD_LEAST_S = 30
 """The shortest time-out that a cloud's form takes (AWS)."""
 TCP_IP_HEADER = {4: 40, 6: 60}
 """Bytes of an IP and a TCP header without options: the MTU less these is the MSS."""
+UNASKED_ASN = 65000
+"""A private AS number, which AWS's form has in the field by itself."""
 
 Values = dict[str, str]
 Tunnels = Sequence[VpnTunnelPlan]
@@ -52,7 +54,8 @@ def connection_values(plan: NodePlan, tunnels: Tunnels, peers: Sequence[CloudPee
         "site": plan.node,
         "cloud": first.cloud,
         "own": str(first.public),
-        "asn": str(plan.asn),
+        # Without a session nobody asks for it, but some form does; the cloud's own would be no answer.
+        "asn": str(plan.asn if peers or plan.asn != asn else UNASKED_ASN),
         "cloud_asn": "its own" if asn is None else str(asn),
         "site_networks": joined(first.local_networks),
         "cloud_networks": joined(first.remote_networks),

@@ -13,7 +13,7 @@ from bongsu.plan.tunnel import TunnelPlan
 from bongsu.render import template, text
 from bongsu.render.nftables.relay import relay_ports
 from bongsu.render.nftables.sets import named_sets
-from bongsu.render.nftables.vpn import all_ends, ike_ports, outside, verdicts
+from bongsu.render.nftables.vpn import all_ends, any_of, ike_ports, outside, verdicts
 from bongsu.render.template import Admitted
 
 PATH = "/etc/nftables.d/60-bongsu.nft"
@@ -64,6 +64,7 @@ def render(plan: NodePlan, header: list[str]) -> dict[str, str]:
         "ike_ports": Admitted(ike_ports(plan)) if plan.vpns else None,
         "ends": all_ends(plan),
         "verdicts": verdicts,
+        "any_of": any_of,
         "outside": [item.name for item in outside(plan)] if plan.vpns else [],
         "families": [(4, Admitted("ip")), (6, Admitted("ip6"))],
     }

@@ -72,10 +72,12 @@ def all_ends(plan: NodePlan) -> list[Ends]:
 
 def _by_family(networks: tuple[tuple[str, ...], ...]) -> dict[int, Admitted]:
     return {
-        family: Admitted(found[0] if len(found) == 1 else f"{{ {', '.join(found)} }}")
-        for family, found in zip((4, 6), networks, strict=True)
-        if found
+        family: _one_or_set(found) for family, found in zip((4, 6), networks, strict=True) if found
     }
+
+
+def _one_or_set(values: tuple[str, ...]) -> Admitted:
+    return Admitted(values[0] if len(values) == 1 else f"{{ {', '.join(values)} }}")
 
 
 def verdicts(ends: Iterable[Ends], verdict: str, chain: str) -> Admitted:
@@ -87,6 +89,11 @@ def verdicts(ends: Iterable[Ends], verdict: str, chain: str) -> Admitted:
             for tunnel in end.tunnels
         )
     )
+
+
+def any_of(interfaces: Iterable[str]) -> Admitted:
+    """Interfaces as nftables compares a packet's with them."""
+    return _one_or_set(tuple(quoted(name) for name in interfaces))
 
 
 def vpn_sets(plan: NodePlan) -> list[NamedSet]:

@@ -58,7 +58,7 @@ INLINE struct relay_work *begin(bool fast)
 	w->from = 0;
 	w->record = 0;
 	w->what = CONTENT_OTHER;
-	w->now = bpf_ktime_get_coarse_ns();
+	tell_time(w);
 	return w;
 }
 
@@ -188,8 +188,8 @@ INLINE __u32 read(struct relay_work *w, void *at, void *end, __u32 room, bool si
 INLINE int judge(struct relay_work *w, __u32 flags)
 {
 	if (w->wrapped)
-		return relay_judge_wrapped(w);
-	return relay_judge_raw(w, flags);
+		return relay_judge_wrapped();
+	return relay_judge_raw(flags);
 }
 
 /* Of outer packets to a peer: bytes before the inner packet. */

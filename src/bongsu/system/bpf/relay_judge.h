@@ -138,11 +138,11 @@ INLINE int egress(struct relay_work *w, __u32 accelerator, __u32 node, __u32 pee
 		if (!listener)
 			return discard(w, RELAY_UNKNOWN_LISTENER);
 		classify(w, w->flow.port, RELAY_VALIDATE_IKE);
-		if (w->flow.port == bpf_htons(NAT_TRAVERSAL) && relay_move(w, accelerator, peer)) {
+		if (w->flow.port == bpf_htons(NAT_TRAVERSAL) && relay_move(accelerator, peer)) {
 			COUNT(w->slot, moved);
 		} else {
 			flow_key(w, true, accelerator, RELAY_EGRESS);
-			why = relay_make(w, listener, peer);
+			why = relay_make(listener, peer);
 			if (why)
 				return discard(w, why);
 		}
@@ -288,7 +288,7 @@ INLINE int enter(struct relay_work *w, bool alien)
 		if (!node)
 			return discard(w, RELAY_UNKNOWN_NODE);
 		peer = *node;
-		why = relay_make(w, listener, peer);
+		why = relay_make(listener, peer);
 		if (why)
 			return discard(w, why);
 		r = record_of(w->record);
@@ -415,8 +415,9 @@ INLINE int arrive(struct relay_work *w)
  * What has been judged is about to be sent, the way is known: it is counted, and may still exceed the
  * bandwidth. Until here a judgement by XDP has changed nothing, so that tc can take it up again.
  */
-__noinline int relay_commit(struct relay_work *w, int act)
+ALONE int relay_commit(int act)
 {
+	struct relay_work *w = work();
 	struct relay_accelerator *a;
 	struct relay_counters *c;
 	struct relay_record *r;
@@ -451,13 +452,16 @@ __noinline int relay_commit(struct relay_work *w, int act)
 	return act;
 }
 
-__noinline int relay_judge_wrapped(struct relay_work *w)
+ALONE int relay_judge_wrapped(void)
 {
+	struct relay_work *w = work();
+
 	return w ? arrive(w) : RELAY_PASS;
 }
 
-__noinline int relay_judge_raw(struct relay_work *w, __u32 flags)
+ALONE int relay_judge_raw(__u32 flags)
 {
+	struct relay_work *w = work();
 	int act = RELAY_PASS;
 
 	if (!w)

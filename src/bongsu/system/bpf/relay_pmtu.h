@@ -199,9 +199,9 @@ INLINE long sum_packet(struct __sk_buff *skb, const struct relay_work *w, __u32 
 		size = left < CHUNK ? left : CHUNK;
 		if (size < CHUNK)
 			__builtin_memset(chunk->bytes, 0, CHUNK);
+		/* it is so already, from 1 to CHUNK; verifiers before 6.3 see it only like this */
 		OPAQUE(size);
-		if (size < 1 || size > CHUNK)
-			return -1;
+		size = ((size - 1) & (CHUNK - 1)) + 1;
 		if (bpf_skb_load_bytes(skb, at, chunk->bytes, size))
 			return -1;
 		total = bpf_csum_diff(NULL, 0, (void *)chunk->bytes, CHUNK, (__u32)total);

@@ -142,8 +142,9 @@ INLINE struct relay_spi *spi_of(__u32 index)
 }
 
 /* The counters of an ESP SPI in one direction, made if it is a new one; 0: there is no room. */
-__noinline __u32 relay_spi_index(struct relay_work *w, __u32 record, __u32 direction)
+ALONE __u32 relay_spi_index(__u32 record, __u32 direction)
 {
+	struct relay_work *w = work();
 	struct relay_record *r = record_of(record);
 	struct relay_spi *s;
 	__u32 *found, index = 0;
@@ -228,7 +229,7 @@ INLINE void note_up(struct relay_work *w, struct relay_record *r)
 	if (!w->fast) {
 		prove_up(w, r);
 		if (w->what == CONTENT_ESP && r->role == RELAY_EGRESS && r->spi_up != w->spi) {
-			r->spi_up_index = relay_spi_index(w, w->record, 0);
+			r->spi_up_index = relay_spi_index(w->record, 0);
 			r->spi_up = w->spi;
 		}
 	}
@@ -245,7 +246,7 @@ INLINE void note_down(struct relay_work *w, struct relay_record *r)
 	if (!w->fast) {
 		prove_down(w, r);
 		if (w->what == CONTENT_ESP && r->role == RELAY_EGRESS && r->spi_down != w->spi) {
-			r->spi_down_index = relay_spi_index(w, w->record, 1);
+			r->spi_down_index = relay_spi_index(w->record, 1);
 			r->spi_down = w->spi;
 		}
 	}
@@ -492,8 +493,9 @@ INLINE void sum_sides(struct relay_record *r)
  * A record for the flow w->flow of a listener, in w->record. 0, or the reason why there is none. At
  * the egress it has an endpoint and an off port.
  */
-__noinline __u32 relay_make(struct relay_work *w, __u32 listener, __u32 peer)
+ALONE __u32 relay_make(__u32 listener, __u32 peer)
 {
+	struct relay_work *w = work();
 	struct relay_listener *l = listener_of(listener);
 	struct relay_config *c = config();
 	struct relay_accelerator *a;
@@ -567,8 +569,9 @@ __noinline __u32 relay_make(struct relay_work *w, __u32 listener, __u32 peer)
  * there, with its off port, so that the endpoint sees nothing. What is asked for: of ESP a
  * sequence number above the highest, of IKE both SPIs. True with the new record in w->record.
  */
-__noinline int relay_move(struct relay_work *w, __u32 accelerator, __u32 peer)
+ALONE int relay_move(__u32 accelerator, __u32 peer)
 {
+	struct relay_work *w = work();
 	struct relay_record *old, *r;
 	struct relay_spi *s;
 	__u32 *found, index = 0, from;

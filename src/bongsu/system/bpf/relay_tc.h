@@ -132,7 +132,7 @@ INLINE int to_peer(struct __sk_buff *skb, struct relay_work *w, int act)
 		return shot(w, RELAY_UNKNOWN_NODE);
 	outer6 = peer->family == 6;
 	if (w->repair && !w->gso && !w->wrapped && engine_lives()) {
-		if (relay_commit(w, act) != act)
+		if (relay_commit(act) != act)
 			return TC_ACT_SHOT;
 		if ((w->translate && translate(skb, w)) ||
 		    bpf_skb_adjust_room(skb, sizeof(w->head), BPF_ADJ_ROOM_MAC, 0) ||
@@ -150,7 +150,7 @@ INLINE int to_peer(struct __sk_buff *skb, struct relay_work *w, int act)
 		return too_big(skb, w, act, w->fib.mtu_result - overhead(peer));
 	if (why)
 		return shot(w, why);
-	if (relay_commit(w, act) != act)
+	if (relay_commit(act) != act)
 		return TC_ACT_SHOT;
 	if (w->wrapped && unwrap(skb, w))
 		return shot(w, RELAY_ERROR);
@@ -173,7 +173,7 @@ INLINE int to_end(struct __sk_buff *skb, struct relay_work *w)
 		return too_big(skb, w, RELAY_SEND, w->fib.mtu_result);
 	if (why)
 		return shot(w, why);
-	if (relay_commit(w, RELAY_SEND) != RELAY_SEND)
+	if (relay_commit(RELAY_SEND) != RELAY_SEND)
 		return TC_ACT_SHOT;
 	if (w->wrapped && unwrap(skb, w))
 		return shot(w, RELAY_ERROR);
@@ -262,7 +262,7 @@ int relay_repaired(struct __sk_buff *skb)
 		return TC_ACT_SHOT;
 	w->trusted = 1;
 	read_wrapped(w, data + ETH_HLEN, end, skb->len - ETH_HLEN, false);
-	verdict = carry(skb, w, relay_judge_wrapped(w));
+	verdict = carry(skb, w, relay_judge_wrapped());
 	return verdict == TC_ACT_UNSPEC ? TC_ACT_SHOT : verdict;
 }
 

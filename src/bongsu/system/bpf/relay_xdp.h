@@ -37,8 +37,9 @@ INLINE struct relay_hop *hop(struct xdp_md *ctx, struct relay_work *w, const __u
 	if (!bpf_map_lookup_elem(&rl_devices, &w->fib.ifindex))
 		return NULL;
 	hop->mtu = w->fib.mtu_result;
-	__builtin_memcpy(hop->to, w->fib.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->from, w->fib.smac, ETH_ALEN);
+	__builtin_memcpy(&hop->first, w->fib.dmac, ETH_ALEN);
+	__builtin_memcpy((void *)&hop->first + ETH_ALEN, w->fib.smac, 2);
+	__builtin_memcpy(&hop->rest, w->fib.smac + 2, 4);
 	hop->ifindex = w->fib.ifindex;
 	return hop;
 }
@@ -85,8 +86,8 @@ INLINE int leave_by(void *data, void *end, const struct relay_hop *next, bool si
 
 	if ((void *)(eth + 1) > end)
 		return XDP_DROP;
-	__builtin_memcpy(eth->h_dest, next->to, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, next->from, ETH_ALEN);
+	*(__u64 *)data = next->first;
+	*(__u32 *)(data + 8) = next->rest;
 	eth->h_proto = six ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return bpf_redirect(next->ifindex, 0);
 }
@@ -103,7 +104,7 @@ INLINE int wrap_fast(struct xdp_md *ctx, struct relay_work *w, struct relay_peer
 	next = hop(ctx, w, peer->local, peer->remote, six);
 	if (!c || !next || total > next->mtu || (limit && total > limit))
 		return XDP_PASS;
-	if (relay_commit(w, RELAY_WRAP) != RELAY_WRAP)
+	if (relay_commit(RELAY_WRAP) != RELAY_WRAP)
 		return XDP_DROP;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -154,14 +155,14 @@ INLINE int forward_fast(struct xdp_md *ctx, struct relay_work *w, struct relay_p
 
 		if ((void *)(out + 1) > end)
 			return XDP_PASS;
-		relay_commit(w, RELAY_FORWARD);
+		relay_commit(RELAY_FORWARD);
 		build6(out, peer, w, c->port);
 	} else {
 		struct outer4 *out = data + ETH_HLEN;
 
 		if ((void *)(out + 1) > end)
 			return XDP_PASS;
-		relay_commit(w, RELAY_FORWARD);
+		relay_commit(RELAY_FORWARD);
 		build4(out, peer, w, c->port);
 	}
 	return leave_by(data, end, next, six);
@@ -178,7 +179,7 @@ INLINE int send_fast(struct xdp_md *ctx, struct relay_work *w)
 	next = hop(ctx, w, source, target, w->in.six);
 	if (!next || w->in.length > next->mtu)
 		return XDP_PASS;
-	if (relay_commit(w, RELAY_SEND) != RELAY_SEND)
+	if (relay_commit(RELAY_SEND) != RELAY_SEND)
 		return XDP_DROP;
 	if (w->wrapped && w->ip.six) {
 		if (bpf_xdp_adjust_head(ctx, sizeof(struct outer6)))

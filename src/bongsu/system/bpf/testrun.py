@@ -43,6 +43,19 @@ def once(program: Program, packet: bytes, ifindex: int = 0) -> Answer:
     return Answer(options.retval, out.raw[: options.data_size_out])
 
 
+def cost(program: Program, packet: bytes, count: int) -> int:
+    """Nanoseconds that one of `count` runs of a tc program on the packet takes, on average.
+
+    The packet stays as the program leaves it from run to run. Errors: BpfError.
+    """
+    data = c.create_string_buffer(packet, len(packet))
+    options = libbpf.TestRunOpts(sz=c.sizeof(libbpf.TestRunOpts), repeat=count)
+    options.data_in, options.data_size_in = c.addressof(data), len(packet)
+    what = f"test run of {program.name}"
+    libbpf.call(what, "bpf_prog_test_run_opts", program.fd, c.byref(options))
+    return int(options.duration)
+
+
 def live(program: Program, packet: bytes, ifindex: int, count: int) -> float:
     """Sends `count` copies of the packet through an XDP program as if `ifindex` had received them.
 

@@ -177,6 +177,7 @@ static void *work(void *context)
 	uint64_t next = 0, now;
 	int count;
 
+	pthread_setname_np(pthread_self(), "bongsu-repair");
 	setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
 	while (__atomic_load_n(&engine->running, __ATOMIC_ACQUIRE)) {
 		now = now_us();
@@ -290,6 +291,11 @@ int rp_set_mode(struct rp_engine *engine, uint32_t accelerator, uint32_t kind,
 	if (!known && engine->modes == RP_MODES) {
 		pthread_mutex_unlock(&engine->lock);
 		return -ENOSPC;
+	}
+	if (known && !memcmp(&known->mode, mode, sizeof(*mode))) {
+		/* what its streams have learned stays */
+		pthread_mutex_unlock(&engine->lock);
+		return 0;
 	}
 	if (!known)
 		known = &engine->mode[engine->modes++];

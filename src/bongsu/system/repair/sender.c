@@ -197,8 +197,8 @@ static void add(struct rp_loss *sum, const struct rp_loss *each)
 static void choose(struct rp_sender *sender, uint64_t now)
 {
 	struct rp_loss brief = { 0 }, longer = { 0 };
-	uint64_t took = now - sender->chosen_at, in_time;
-	uint32_t block = sender->mode.block, depth;
+	uint64_t took = now - sender->chosen_at, depth;
+	uint32_t block = sender->mode.block;
 
 	if (!sender->most || !took)
 		return;
@@ -210,13 +210,12 @@ static void choose(struct rp_sender *sender, uint64_t now)
 			add(&brief, each);
 		add(&longer, each);
 	}
-	/* packets that a group's time has room for */
-	in_time = (uint64_t)(sender->next - sender->chosen_next) *
-		  DELAY_SHARE((uint64_t)sender->mode.delay_us) / took;
-	if (in_time < block)
-		block = in_time ? (uint32_t)in_time : 1;
-	depth = in_time / block < RP_DEPTH ? (uint32_t)(in_time / block) : RP_DEPTH;
-	rp_choose(block, sender->most, depth ? depth : 1, &brief, &longer, &sender->choice);
+	/* blocks that a group's time has room for */
+	depth = (uint64_t)(sender->next - sender->chosen_next) *
+		DELAY_SHARE((uint64_t)sender->mode.delay_us) / took / block;
+	if (depth > RP_DEPTH)
+		depth = RP_DEPTH;
+	rp_choose(block, sender->most, depth ? (uint32_t)depth : 1, &brief, &longer, &sender->choice);
 	sender->chosen_at = now;
 	sender->chosen_next = sender->next;
 }

@@ -1,0 +1,1 @@
+"""Flows as arrays: merged, told as changes, summed up and named. No loop goes over flows."""

@@ -1,0 +1,1 @@
+"""The flow monitor: what passes which interface, counted in the kernel and fetched from there."""
