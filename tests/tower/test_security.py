@@ -306,6 +306,7 @@ def test_a_stranger_may_not_try_often(tower: RunningTower) -> None:
     assert answers[0] is Status.PERMISSION_DENIED
     assert answers[-1] is Status.RESOURCE_EXHAUSTED
     # One line for all of them in the tower's own events.
+    tower.stop()
     told = [row for row in tower.events("") if row.event.kind == "enrolment"]
     assert len(told) == 1
 

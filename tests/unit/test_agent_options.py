@@ -13,8 +13,8 @@ from bongsu.cli.agent import app
 from bongsu.system.agent_client import AgentError
 
 WORDS = ["--bundle", "/b", "--state", "/s", "--backend", "xdp", "--purge", "--ready-fd", "7",
-         "--relay", "kernel"]  # fmt: skip
-MEANT = Arguments(Path("/b"), Path("/s"), "xdp", True, 7, "kernel")
+         "--relay", "kernel", "--uplink", "/u"]  # fmt: skip
+MEANT = Arguments(Path("/b"), Path("/s"), "xdp", True, 7, "kernel", Path("/u"))
 
 
 def test_every_option() -> None:

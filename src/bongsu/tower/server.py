@@ -1,11 +1,14 @@
 """The tower as a process: two listeners, one thread that keeps, a patrol, and an orderly end."""
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
@@ -51,6 +54,8 @@ class Tower:
         self._ingest = Ingest(self.store, clock, self._failed)
         self._nodes = NodeService(self.store, self._authority, self._ingest, clock, self.tell)
         self._newcomers = EnrolmentService(self._authority, clock, self.tell)
+        # A thousand nodes that come back at once are a thousand events: the loop does not wait for the disk.
+        self._events = ThreadPoolExecutor(1, "events")
         self._stopping = asyncio.Event()
         self._failing = ""
         self.node_port = self.enrolment_port = 0
@@ -89,6 +94,7 @@ class Tower:
                 listener.stop()
             await asyncio.to_thread(self._ingest.close)
             self.tell(Event("info", "tower", "", "stopped", 0, 0, {}))
+            await asyncio.to_thread(self._events.shutdown)
             self.store.close()
             os.close(self._lock)
 
@@ -105,6 +111,11 @@ class Tower:
             del fields["number"], fields["monotonic_ns"]
             self._log.write(json.dumps(fields, default=str) + "\n")
             self._log.flush()
+        # A stream that ends after the tower has is in the log alone.
+        with contextlib.suppress(RuntimeError):
+            self._events.submit(self._keep_event, event, now)
+
+    def _keep_event(self, event: Event, now: datetime) -> None:
         try:
             self.store.tell(event, now)
         except StoreError as error:
