@@ -17,7 +17,7 @@ from bongsu.agent.uplink.spool import Spool
 from .world import PATIENCE_S, Node, RunningTower, until
 
 ROOT = Path(__file__).parents[2]
-KILLS = 4
+KILLS = 6
 NODE = "import sys; sys.path.insert(0, {root!r}); from tests.tower.node_process import main;"
 TOWER = (
     "from bongsu.cli.main import run; import sys;"

@@ -54,7 +54,7 @@ class Tower:
         self._ingest = Ingest(self.store, clock, self._failed)
         self._nodes = NodeService(self.store, self._authority, self._ingest, clock, self.tell)
         self._newcomers = EnrolmentService(self._authority, clock, self.tell)
-        # A thousand nodes that come back at once are a thousand events: the loop does not wait for the disk.
+        # A thousand nodes that come back at once are as many events: the loop waits for no disk.
         self._events = ThreadPoolExecutor(1, "events")
         self._stopping = asyncio.Event()
         self._failing = ""

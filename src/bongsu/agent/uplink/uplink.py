@@ -185,6 +185,8 @@ class Uplink:
             await stream.send_request()
             hello = Hello(spool.name(), spool.last(), version("bongsu"), bounds.VERSION)
             heard = asyncio.create_task(self._hear(stream, spool, hello.last))
+            # The end of a quiet connection is noticed at once, not at the next look.
+            heard.add_done_callback(lambda _: self._more.set())
             try:
                 await self._send(stream, hello, heard)
                 while True:
