@@ -123,7 +123,8 @@ class Book:
     def note_up(self, session: Session, packet: Packet, content: Content, now: int) -> None:
         """What a packet to the endpoint changes."""
         self._prove_up(session, packet, content)
-        if content.kind == "esp" and session.role == "egress":
+        esp = content.kind == "esp" and session.role == "egress"
+        if esp and session.knows("up", content.spi):
             session.heard(content)
             self._by_esp.setdefault((session.accelerator.number, content.spi), session)
         session.saw(packet, "up")
@@ -138,6 +139,8 @@ class Book:
                 session.expect(packet)
         elif content.answered:
             self._prove_down(session, content)
+        if content.kind == "esp" and session.role == "egress":
+            session.knows("down", content.spi)
         session.saw(packet, "down")
         session.last_down = now
         session.down_packets += 1
