@@ -23,6 +23,7 @@ from tests.root.relay_world import (
     CLIENT,
     ENDPOINT,
     OFF,
+    OWN,
     PORT,
     SECRET,
     World,
@@ -205,3 +206,16 @@ def test_another_layout_takes_the_drivers_programs_too(
     assert w.at("x", held) == {True}
     w.endpoints([ENDPOINT[4]])
     assert exchange(w) == (OFF[4], 40000)
+
+
+def test_one_forged_message_does_not_make_a_path_useless(w: World) -> None:
+    w.start()
+    quoted = IP(src=OWN["e"][4], dst=OWN["x"][4], flags="DF", id=0, len=1500) / UDP(
+        sport=PORT, dport=PORT, len=1480, chksum=0
+    )
+    forged = IP(src="198.51.100.77", dst=OWN["e"][4]) / ICMP(type=3, code=4, nexthopmtu=68)
+    throw(w, "c", "ce", bytes(forged / bytes(quoted)))
+    assert exchange(w) == (OFF[4], 40000)
+    plane = w.plane("e")
+    assert plane.stray().learned == 1
+    assert int(plane._shared["rl_peers"]["pmtu"].max()) == 1280
