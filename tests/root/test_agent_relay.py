@@ -200,7 +200,9 @@ def test_paths_move_and_agents_come_and_go_under_a_session(found: list[Box]) -> 
         # the third PoP dies: what is lost on the direct way is the lesser evil
         world.pops["tokyo"].ip("link set wan down")
         eventually(lambda: world.way("shanghai", "seoul")["way"] == "direct", "shanghai stays")
-        assert world.said("shanghai", "path")[-1].startswith("seoul: direct, through tokyo is dead")
+        assert world.said("shanghai", "path")[-1].startswith(
+            "seoul: direct, through tokyo was dead"
+        )
         world.heal()
         eventually(lambda: exchange(near, far) == seen, "it does not go on")
         # an end in order leaves it as it is, a purge takes it away

@@ -159,29 +159,17 @@ def test_many_flows_in_a_small_cache(w: Wire) -> None:
 def test_a_full_table_says_what_it_lost(w: Wire) -> None:
     monitor = w.start(sets=1, spilled=16)
     monitor.choose(ONLY_UDP)
-    total = [0, 0]
-    for n in range(500):
-        w.throw(
-            "near",
-            "wn",
-            frame(IP(src="198.51.100.9", dst="203.0.113.1") / UDP(sport=n, dport=9) / bytes(n)),
-        )
-        total[0] += 1
-        total[1] += 28 + n
+    sizes = range(500)
+    head = IP(src="198.51.100.9", dst="203.0.113.1")
+    w.throw("near", "wn", *(frame(head / UDP(sport=n, dport=9) / bytes(n)) for n in sizes))
+    total = len(sizes), sum(28 + n for n in sizes)
     flows, stats = w.all(), monitor.stats()
     assert 0 < len(flows) < 500
     assert stats["lost_records"] > 0
     assert stats["lost_packets"] + sum(int(row["packets"]) for row in flows.values()) == total[0]
     assert stats["lost_bytes"] + sum(int(row["bytes"]) for row in flows.values()) == total[1]
     # the next reading finds room again
-    w.throw(
-        "near",
-        "wn",
-        *(
-            frame(IP(src="198.51.100.9", dst="203.0.113.1") / UDP(sport=n, dport=9))
-            for n in range(12)
-        ),
-    )
+    w.throw("near", "wn", *(frame(head / UDP(sport=n, dport=9)) for n in range(12)))
     w.all()
     assert monitor.stats()["lost_records"] == stats["lost_records"]
 

@@ -134,6 +134,26 @@ def test_heads_in_pieces(w: Wire, step: int, options: bytes) -> None:
     assert not list(heads.items())
 
 
+@pytest.mark.parametrize(("size", "told"), [(3600, [b"/long"]), (4100, [])])
+def test_how_much_of_a_head_is_read(w: Wire, size: int, told: list[bytes]) -> None:
+    """What stands before Host in one segment: the kernel reads so much and no more."""
+    far = ADDRESS["far"][4]
+    request = b"GET /long HTTP/1.1\r\nCookie: " + b"a" * size + b"\r\nHost: h\r\n\r\n"
+    with (
+        w.socket("far", 4, socket.SOCK_STREAM) as server,
+        w.socket("near", 4, socket.SOCK_STREAM) as client,
+    ):
+        server.bind((far, 8084))
+        server.listen()
+        client.connect((far, 8084))
+        served, _ = server.accept()
+        with served:
+            client.send(request)
+            assert len(served.recv(10000)) == len(request)
+    assert w.monitor.events()["path"].tolist() == told
+    assert w.monitor.stats()["http_abandoned"] == (0 if told else 1)
+
+
 def test_switched_on_and_off(w: Wire) -> None:
     far = ADDRESS["far"][4]
 

@@ -117,7 +117,7 @@ def test_the_outer_packet(w: World) -> None:
     frame = eye.one(lambda f: struct.pack(">H", PORT) * 2 in f)
     eye.close()
     outer = Ether(frame)[IP]
-    assert (outer.src, outer.dst, outer.tos, outer.ttl) == (OWN["e"][4], OWN["x"][4], 0xB9, 64)
+    assert (outer.src, outer.dst, outer.tos, outer.ttl) == (OWN["e"][4], OWN["x"][4], 0xB8, 64)
     assert outer.flags == "DF"
     assert outer[UDP].chksum == 0
     assert outer.chksum == IP(bytes(outer.copy()))[IP].chksum

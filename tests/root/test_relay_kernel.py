@@ -440,8 +440,23 @@ def test_it_is_chosen_where_bpf_cannot_be_loaded(w: World, monkeypatch: pytest.M
     assert (
         "relay" not in run(["tc", "filter", "show", "dev", "ec", "ingress"], netns=w.ns("e")).stdout
     )
-    with pytest.raises(RelayError, match="no relay backend xdp"):
-        chosen("xdp")
+    with pytest.raises(RelayError, match="no relay backend ebpf"):
+        chosen("ebpf")
+
+
+def test_the_drivers_are_asked_for(w: World) -> None:
+    """tc by itself; XDP, too, where it is asked for, and no more where it is not."""
+
+    def programs(name: str | None) -> str:
+        plane = w.at("e", lambda: choose_relay(name))
+        w.at("e", lambda: plane.apply(plan("e"), None))
+        plane.detach()
+        return run(["ip", "-d", "link", "show", "ec"], netns=w.ns("e")).stdout
+
+    assert "prog/xdp" not in programs(None)
+    assert "prog/xdp" in programs("xdp")
+    assert "prog/xdp" not in programs(None)
+    w.at("e", lambda: choose_relay("kernel")).close()
 
 
 def test_both_are_probed(w: World) -> None:

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str], program: str) -> Arguments:
     )
     parser.add_argument(
         "--relay",
-        choices=["bpf", "kernel"],
+        choices=["bpf", "xdp", "kernel"],
         help="What carries accelerators; without it, by probing.",
     )
     parser.add_argument(

@@ -8,7 +8,7 @@ from bongsu.protocol.relay import ip
 from bongsu.protocol.relay.content import NAT_TRAVERSAL_PORT, Content, classify
 from bongsu.protocol.relay.ip import UDP, Packet
 from bongsu.protocol.relay.session import SILENCE_NS, Flow, Session, newer
-from bongsu.protocol.relay.siphash import siphash
+from bongsu.protocol.siphash import siphash
 
 WHEEL = 1021
 PROBES = 16
@@ -62,7 +62,7 @@ class Book:
         wheel = self.wheels.get((plan.number, listener.name), ())
         client = ip.mapped(flow[2])
         covered = client if listener.affinity == "client" else _whole(flow)
-        place = siphash(self._key, covered) % WHEEL
+        place = _hash(self._key, covered) % WHEEL
         found = wheel[place] if wheel else None
         if found is None or found.version != flow[2].version:
             raise Refused("no_endpoint")
@@ -70,7 +70,7 @@ class Book:
 
     def _take_port(self, session: Session) -> None:
         flow = session.flow
-        digest = siphash(self._key, _whole(flow))
+        digest = _hash(self._key, _whole(flow))
         base, step = (digest & 0xFFFFFFFF) % PORTS, (digest >> 32) % (PORTS - 1) + 1
         port = flow[3]
         assert session.endpoint is not None
@@ -123,7 +123,8 @@ class Book:
     def note_up(self, session: Session, packet: Packet, content: Content, now: int) -> None:
         """What a packet to the endpoint changes."""
         self._prove_up(session, packet, content)
-        if content.kind == "esp" and session.role == "egress":
+        esp = content.kind == "esp" and session.role == "egress"
+        if esp and session.knows("up", content.spi):
             session.heard(content)
             self._by_esp.setdefault((session.accelerator.number, content.spi), session)
         session.saw(packet, "up")
@@ -138,6 +139,8 @@ class Book:
                 session.expect(packet)
         elif content.answered:
             self._prove_down(session, content)
+        if content.kind == "esp" and session.role == "egress":
+            session.knows("down", content.spi)
         session.saw(packet, "down")
         session.last_down = now
         session.down_packets += 1
@@ -218,3 +221,8 @@ def _whole(flow: Flow) -> bytes:
     _, _, client, client_port, address, port, protocol = flow
     ports = client_port.to_bytes(2, "big") + port.to_bytes(2, "big")
     return ip.mapped(client) + ip.mapped(address) + ports + protocol.to_bytes(4, "little")
+
+
+def _hash(key: bytes, message: bytes) -> int:
+    """As the data plane has it: the eight bytes as a little-endian number."""
+    return int.from_bytes(siphash(key, message), "little")

@@ -161,13 +161,25 @@ def _patch(data: bytearray, at: int, old: bytes, new: bytes) -> None:
     struct.pack_into(">H", data, at, ~total & 0xFFFF)
 
 
+def nowhere(source: Address) -> bool:
+    """Whether nobody can be there who asks (RFC 1812, 5.3.7): this network, loopback, groups; of IPv6
+    also a link's own addresses.
+    """
+    if source.version == 4:
+        return source.packed[0] in {0, 127} or source.packed[0] >= 224
+    return source.is_multicast or source.is_link_local or int(source) < 2
+
+
 def mapped(address: Address) -> bytes:
     """16 bytes, an IPv4 address mapped."""
     return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
 
 
 def outer(local: Address, remote: Address, port: int, tos: int, inside: bytes) -> bytes:
-    """An outer IP and UDP packet: DF over IPv4, TTL 64, UDP checksum zero (RFC 6935, RFC 6936)."""
+    """An outer IP and UDP packet: DF over IPv4, TTL 64, UDP checksum zero (RFC 6935, RFC 6936), the
+    traffic class without its ECN bits (RFC 6040, 4.1).
+    """
+    tos &= 0xFC
     udp = struct.pack(">HHHH", port, port, 8 + len(inside), 0) + inside
     if local.version == 6:
         head = struct.pack(">IHBB", 6 << 28 | tos << 20, len(udp), UDP, 64)

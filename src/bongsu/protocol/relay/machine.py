@@ -52,7 +52,7 @@ Verdict = Pass | Drop | Send
 
 class Machine:
     """`wheels`: by number of the accelerator and name of the listener, the endpoint at each of 1021
-    places, or None. `hosted`: accelerated addresses that the machine has itself. `room`: records.
+    places, or None. `hosted`: addresses that the machine has itself. `room`: records.
     """
 
     def __init__(
@@ -92,16 +92,21 @@ class Machine:
         whole_udp = packet.protocol == UDP and packet.fragment == "whole"
         if packet.target in local and whole_udp and packet.dport == self.plan.port:
             return self._arrive(packet, now)
-        if packet.protocol not in (UDP, TCP):
-            return Pass()
         mine = [a for a in self._accelerators.values() if a.egress_number == self.plan.number]
-        if packet.target in {a.off_address for a in mine}:
-            verdict = self._from_endpoint(packet, now)
-            if not isinstance(verdict, Pass):
-                return verdict
-        if packet.target in self._regions():
-            return self._enter(packet, now)
-        return Pass()
+        off, region = (
+            packet.target in {a.off_address for a in mine},
+            packet.target in self._regions(),
+        )
+        verdict: Verdict = Pass()
+        if packet.protocol in (UDP, TCP):
+            if off:
+                verdict = self._from_endpoint(packet, now)
+            if region and isinstance(verdict, Pass):
+                verdict = self._enter(packet, now)
+        alien = (off or region) and packet.target not in self.hosted | local
+        if alien and isinstance(verdict, Pass):
+            raise Refused("unknown_listener" if region else "unknown_client")
+        return verdict
 
     # from another PoP
 
@@ -237,6 +242,8 @@ class Machine:
                     raise Refused("unknown_listener")
                 return Pass()
             plan, listener = found
+            if ip.nowhere(packet.source):
+                raise Refused("malformed")
             if plan.egress_number == self.plan.number:
                 if packet.fragment == "first":
                     self.book.remember(packet, 0, "", listener, now)

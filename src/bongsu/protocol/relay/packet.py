@@ -12,7 +12,7 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 
-from bongsu.protocol.relay.siphash import siphash
+from bongsu.protocol.siphash import siphash
 
 VERSION = 1
 UP, DOWN = 0, 1
@@ -80,7 +80,7 @@ def tag(header: Header, inner: bytes, key: bytes | None) -> bytes:
     if covered is None or len(covered) != (12 if inner[0] >> 4 == 4 else 36):
         raise HeaderError("what is inside is no IP packet")
     plain = replace(header, hops=0).pack()[:16]
-    return siphash(key, plain + covered).to_bytes(8, "little")
+    return siphash(key, plain + covered)
 
 
 def seal(header: Header, inner: bytes, key: bytes | None) -> bytes:

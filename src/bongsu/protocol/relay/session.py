@@ -12,6 +12,8 @@ UNPROVED_NS = 10 * 10**9
 """An unproved client is forgotten after so long without a packet."""
 SILENCE_NS = 10**9
 """A client may move when nothing came from where it was for so long."""
+SPIS, STRANGE_SPIS = 64, 2
+"""ESP SPIs of one session that are known, both directions; of a client that has not proved itself."""
 
 Flow = tuple[str, int, Address, int, Address, int, int]
 """Role, accelerator (0 at the entry), client, its port, accelerated address, port, protocol."""
@@ -41,6 +43,10 @@ class Session:
     acknowledges: int | None = None
     sequences: dict[int, int] = field(default_factory=dict)
     """Highest ESP sequence number by SPI, upwards."""
+    latest: dict[str, int] = field(default_factory=dict)
+    """The SPI seen last, by direction."""
+    spis: set[tuple[str, int]] = field(default_factory=set)
+    """Those that are known: one client must not fill the table."""
     closing: set[str] = field(default_factory=set)
 
     @property
@@ -91,6 +97,14 @@ class Session:
             self.closing.clear()
         elif packet.flags & FIN:
             self.closing.add(way)
+
+    def knows(self, way: str, spi: int) -> bool:
+        """Takes down the SPI of a packet, as long as there is room; whether it is known."""
+        if self.latest.get(way) != spi:
+            self.latest[way] = spi
+            if len(self.spis) < (SPIS if self.proof == "proved" else STRANGE_SPIS):
+                self.spis.add((way, spi))
+        return (way, spi) in self.spis
 
     def heard(self, content: Content) -> None:
         """The highest sequence number of an SPI."""

@@ -11,8 +11,8 @@
 
 #include "flow_count.h"
 
-#define HTTP_CHUNK 256 /* bytes of one run; a tail call to itself reads on */
-#define HTTP_RUNS 16   /* of one segment */
+#define HTTP_CHUNK 128 /* bytes of one run; a tail call to itself reads on */
+#define HTTP_RUNS 31   /* of one segment */
 #define HTTP_LONGEST 8192 /* bytes of a head before it is given up */
 #define HTTP_PENDING 8 /* requests of a connection that wait for their answers */
 

@@ -198,7 +198,12 @@ INLINE __u32 overhead(const struct relay_peer *peer)
 	return (peer->family == 6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + OVER_UDP;
 }
 
-/* Outer packets have DF: their fragments would not be taken at the other side. */
+/*
+ * Outer packets have DF: their fragments would not be taken at the other side. No mark of congestion
+ * would be carried inside either, so they do not ask for any (RFC 6040, 4.1, compatibility mode).
+ */
+#define CLASS(tos) ((tos) & 0xfc)
+
 INLINE void build4(struct outer4 *out, const struct relay_peer *peer, const struct relay_work *w,
 		   __be16 port)
 {
@@ -207,7 +212,7 @@ INLINE void build4(struct outer4 *out, const struct relay_peer *peer, const stru
 	__u32 first, third;
 	__u16 sum;
 
-	first = bpf_htonl(0x45000000 | w->in.tos << 16 | (total & 0xffff));
+	first = bpf_htonl(0x45000000 | CLASS(w->in.tos) << 16 | (total & 0xffff));
 	third = bpf_htonl(64U << 24 | IPPROTO_UDP << 16);
 	word[0] = first;
 	word[1] = bpf_htonl(0x4000);
@@ -227,7 +232,7 @@ INLINE void build6(struct outer6 *out, const struct relay_peer *peer, const stru
 	/* RFC 6438: the flow label keeps a flow on one of several equal paths */
 	__u32 flow = w->record * 0x9e3779b1U >> 12;
 
-	*(__be32 *)out = bpf_htonl(0x60000000 | w->in.tos << 20 | flow);
+	*(__be32 *)out = bpf_htonl(0x60000000 | CLASS(w->in.tos) << 20 | flow);
 	out->ip.payload_len = bpf_htons(length);
 	out->ip.nexthdr = IPPROTO_UDP;
 	out->ip.hop_limit = 64;

@@ -22,6 +22,9 @@
 #define RELAY_UNPROVED_NS (10ULL * 1000 * 1000 * 1000)
 /* A client may move to another address when nothing came from the old one for so long. */
 #define RELAY_SILENCE_NS (1000ULL * 1000 * 1000)
+/* ESP SPIs of one session that have counters, both directions; of a client that has not proved itself. */
+#define RELAY_SPIS 64
+#define RELAY_STRANGE_SPIS 2
 /* Off ports that are tried for a new session. */
 #define RELAY_PROBES 16
 /* Chosen off ports: not those that this machine gives its own sockets (32768 to 60999). */
@@ -269,7 +272,9 @@ struct relay_record {
 	__u64 amplified; /* packets not sent for it */
 	__u32 spi_down;
 	__u32 spi_down_index;
-	__u64 zero_down[3];
+	__u32 spis; /* of both directions that have counters; user space corrects it */
+	__u32 zero_spis;
+	__u64 zero_down[2];
 };
 
 /* An ESP SPI's counters. Element 0 is nobody's. */

@@ -223,6 +223,20 @@ INLINE int from_endpoint(struct relay_work *w)
 	return RELAY_SEND;
 }
 
+/*
+ * Where nobody can be who asks (RFC 1812, 5.3.7): this network, loopback, groups and what is behind them;
+ * of IPv6 also a link's own addresses. The stack, which would see to it, comes later than we.
+ */
+INLINE bool nowhere(const __u8 *source, bool six)
+{
+	const __u64 *half = (const void *)source;
+
+	if (!six)
+		return !source[12] || source[12] == 127 || source[12] >= 224;
+	return source[0] == 0xff || (source[0] == 0xfe && (source[1] & 0xc0) == 0x80) ||
+	       (!half[0] && !(half[1] & ~(1ULL << 56)));
+}
+
 /* Upwards at the entry: a client's packet to an accelerated address. `alien`: nobody else's. */
 INLINE int enter(struct relay_work *w, bool alien)
 {
@@ -275,6 +289,8 @@ INLINE int enter(struct relay_work *w, bool alien)
 			return RELAY_PASS;
 		}
 		w->slot = l->accelerator;
+		if (nowhere(w->in.source, w->in.six))
+			return discard(w, RELAY_MALFORMED);
 		if (a->egress == c->node) {
 			if (w->in.fragment == FIRST && !w->fast) {
 				w->record = listener;
@@ -466,12 +482,18 @@ ALONE int relay_judge_raw(__u32 flags)
 
 	if (!w)
 		return RELAY_PASS;
-	if (w->in.protocol != IPPROTO_UDP && w->in.protocol != IPPROTO_TCP)
-		return RELAY_PASS;
-	if (flags & RELAY_OFF)
-		act = from_endpoint(w);
-	if (act == RELAY_PASS && flags & RELAY_REGION)
-		act = enter(w, flags & RELAY_ALIEN);
+	if (w->in.protocol == IPPROTO_UDP || w->in.protocol == IPPROTO_TCP) {
+		if (flags & RELAY_OFF)
+			act = from_endpoint(w);
+		if (act == RELAY_PASS && flags & RELAY_REGION)
+			act = enter(w, flags & RELAY_ALIEN);
+	}
+	/* the stack would route it on, and it would come back until its time to live is spent */
+	if (act == RELAY_PASS && flags & RELAY_ALIEN && !(flags & RELAY_LOCAL)) {
+		w->direction = flags & RELAY_REGION ? RELAY_UP : RELAY_DOWN;
+		return discard(w, flags & RELAY_REGION ? RELAY_UNKNOWN_LISTENER :
+							 RELAY_UNKNOWN_CLIENT);
+	}
 	return act;
 }
 

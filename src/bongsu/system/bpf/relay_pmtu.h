@@ -13,6 +13,13 @@
 #define CUT_REST 0xb0460000
 #define CUT_MASK 0xffff0000
 
+/*
+ * Who knows two PoPs' addresses can forge what a router between them would say, and one such message
+ * must not leave the path a third of its size. Paths between PoPs that hold less than IPv6 asks of
+ * every link are none that anybody builds.
+ */
+#define LEARNED_FLOOR FLOOR6
+
 #define CHUNK 512 /* bytes that one call sums */
 #define CHUNKS 24 /* of the largest packet that is cut: an Ethernet "jumbo" frame and more */
 /* Behind this the place is where a checksum begins that hardware is to fill in. */
@@ -81,7 +88,7 @@ INLINE void heed4(struct relay_work *w, struct relay_config *c, void *data, void
 	if (!mtu)
 		mtu = plateau(length);
 	if (mtu < length) /* else what it complains about would have fitted */
-		learn(w, mtu, FLOOR4);
+		learn(w, mtu, LEARNED_FLOOR);
 }
 
 INLINE void heed6(struct relay_work *w, struct relay_config *c, void *data, void *end)

@@ -159,6 +159,9 @@ ALONE __u32 relay_spi_index(__u32 record, __u32 direction)
 	found = bpf_map_lookup_elem(&rl_known, &w->known);
 	if (found)
 		return *found;
+	/* else one client could fill the table, and nobody else's NAT could change its mind */
+	if (r->spis >= (r->proof == RELAY_PROVED ? RELAY_SPIS : RELAY_STRANGE_SPIS))
+		return 0;
 	if (bpf_map_pop_elem(&rl_free_spis, &index))
 		return 0;
 	s = spi_of(index);
@@ -173,6 +176,7 @@ ALONE __u32 relay_spi_index(__u32 record, __u32 direction)
 	s->first = w->now;
 	s->last = w->now;
 	s->state = RELAY_LIVE;
+	r->spis++;
 	bpf_map_update_elem(&rl_known, &w->known, &index, BPF_ANY);
 	if (!direction) {
 		w->known.owner = r->accelerator;

@@ -56,6 +56,24 @@ def cost(program: Program, packet: bytes, count: int) -> int:
     return int(options.duration)
 
 
+def ingress(program: Program, frame: bytes, ifindex: int) -> Answer:
+    """Runs a tc program on a frame as if `ifindex` of this namespace had received it.
+
+    Redirections are not carried out. Errors: BpfError.
+    """
+    data = c.create_string_buffer(frame, len(frame))
+    out = c.create_string_buffer(len(frame) + 512)
+    options = libbpf.TestRunOpts(sz=c.sizeof(libbpf.TestRunOpts), repeat=1)
+    options.data_in, options.data_size_in = c.addressof(data), len(frame)
+    options.data_out, options.data_size_out = c.addressof(out), len(out)
+    # struct __sk_buff as far as its eleventh field, which is the only one that may be set here
+    context = c.create_string_buffer(struct.pack("=40xI", ifindex), 44)
+    options.ctx_in, options.ctx_size_in = c.addressof(context), len(context)
+    what = f"test run of {program.name}"
+    libbpf.call(what, "bpf_prog_test_run_opts", program.fd, c.byref(options))
+    return Answer(options.retval, out.raw[: options.data_size_out])
+
+
 def live(program: Program, packet: bytes, ifindex: int, count: int) -> float:
     """Sends `count` copies of the packet through an XDP program as if `ifindex` had received them.
 

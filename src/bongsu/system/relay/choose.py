@@ -12,7 +12,9 @@ from bongsu.system.relay.plane import RelayPlane
 from bongsu.system.rtnl import Rtnl
 from bongsu.system.scratch import scratch
 
-NAMES = ("bpf", "kernel")
+NAMES = ("bpf", "xdp", "kernel")
+"""`xdp` is `bpf` with plain packets carried in the interfaces' drivers; it is never chosen by itself, as
+with GRE (bongsu.system.gre)."""
 TRIED_RECORDS = 16
 """Room of a plane that is only tried."""
 
@@ -37,7 +39,7 @@ def choose_relay(name: str | None = None) -> RelayBackend:
     Errors: RelayError, with what the machine lacks.
     """
     if name is not None and name not in NAMES:
-        raise RelayError(f"there is no relay backend {name}", " or ".join(NAMES))
+        raise RelayError(f"there is no relay backend {name}", "bpf, xdp or kernel")
     if name == "kernel":
         if _attached():
             RelayPlane.open().close()
@@ -45,7 +47,7 @@ def choose_relay(name: str | None = None) -> RelayBackend:
     if name is None and kernel.stands() and not _attached():
         return KernelRelay.open("an earlier agent began with it, and sessions go on")
     try:
-        plane = RelayPlane.open()
+        plane = RelayPlane.open(xdp=name == "xdp")
     except (OSError, ImportError) as error:
         reason = _said(error)
     else:
@@ -55,8 +57,8 @@ def choose_relay(name: str | None = None) -> RelayBackend:
                 KernelRelay.open().close()
             return plane
         plane.close()
-    if name == "bpf":
-        raise RelayError(f"the bpf relay backend does not work here: {reason}")
+    if name is not None:
+        raise RelayError(f"the {name} relay backend does not work here: {reason}")
     return KernelRelay.open(reason)
 
 

@@ -198,7 +198,9 @@ RECORD: Final = np.dtype(
         ("amplified", "u8"),
         ("spi_down", "u4"),
         ("spi_down_index", "u4"),
-        ("zero_down", "u8", (3,)),
+        ("spis", "u4"),
+        ("zero_spis", "u4"),
+        ("zero_down", "u8", (2,)),
     ]
 )
 

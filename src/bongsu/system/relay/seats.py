@@ -43,7 +43,9 @@ def hold(kernel: Rtnl, programs: dict[str, Program], *, xdp: bool, devices: Map)
         if not _same(link, programs[INGRESS], devices):
             attach.tc_attach(link.index, "ingress", programs[INGRESS], PRIORITY)
         ours = has_xdp(link)
-        if xdp and not ours and _attached(link, programs[FAST]):
+        if xdp and ours and not _same_xdp(link, programs[FAST], devices):
+            attach.xdp_replace(link.index, programs[FAST])
+        elif xdp and not ours and _attached(link, programs[FAST]):
             ours = True
         elif not xdp and ours:
             attach.xdp_detach(link.index)
@@ -113,6 +115,14 @@ def _same(link: Link, program: Program, table: Map) -> bool:
     there = attach.tc_find(link.index, "ingress", PRIORITY)
     if there is None:
         return False
+    there.close()
+    return there.tag == program.tag and table.id in there.map_ids
+
+
+def _same_xdp(link: Link, program: Program, table: Map) -> bool:
+    if link.xdp is None:
+        return False
+    there = Program.by_id(link.xdp)
     there.close()
     return there.tag == program.tag and table.id in there.map_ids
 

@@ -216,6 +216,10 @@ class Book:
         if not len(old):
             return
         self._spis["state"][old] = layout.PARKED
+        left = np.bincount(
+            self._spis["record"][live[~lost]].astype(np.intp), minlength=len(self._records)
+        )
+        self._records["spis"][:] = left
         own = np.zeros(len(spis), layout.KNOWN)
         own["spi"], own["owner"], own["role"] = spis["spi"], spis["serial"], layout.EGRESS
         own["what"] = np.where(spis["direction"] == layout.DOWN, layout.OWN_DOWN, layout.OWN_UP)

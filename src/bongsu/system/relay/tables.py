@@ -146,7 +146,8 @@ def tables(
                 addresses[region.address] = addresses.get(region.address, 0) | flags
         if accelerator.egress_number == plan.number:
             off = accelerator.off_address
-            addresses[off] = addresses.get(off, 0) | layout.OFF
+            flags = layout.OFF | (0 if hosted(off) else layout.ALIEN)
+            addresses[off] = addresses.get(off, 0) | flags
     made.addresses = {
         layout.packed(address).tobytes(): _u32(flags) for address, flags in addresses.items()
     }
