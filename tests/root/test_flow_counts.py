@@ -185,7 +185,8 @@ def one_processor() -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def test_packets_run_over(w: Wire, one_processor: None) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("one_processor")
+def test_packets_run_over(w: Wire) -> None:
     """A place counts to 2^31; what it had then is in the table."""
     monitor = w.start()
     # what the stacks say of their own would be counted too
