@@ -45,11 +45,15 @@ class Ride:
     """Those of its listeners that take IKE or ESP in UDP."""
 
 
+def ears_of(name: str, accelerator: Accelerator) -> list[Ear]:
+    """The listeners of one accelerator, in the file's order."""
+    return [Ear(key, name, listener) for key, listener in accelerator.listeners.items()]
+
+
 def ears(network: Network) -> Iterator[Ear]:
     """All listeners, in the file's order."""
     for name, accelerator in network.accelerators.items():
-        for key, listener in accelerator.listeners.items():
-            yield Ear(key, name, listener)
+        yield from ears_of(name, accelerator)
 
 
 def rides(network: Network, pipes: list[tuple[Connection, Pipe]]) -> Iterator[Ride]:
@@ -58,6 +62,9 @@ def rides(network: Network, pipes: list[tuple[Connection, Pipe]]) -> Iterator[Ri
         name = pipe.tunnel.accelerator
         if name is not None:
             accelerator = network.accelerators[name]
-            found = [Ear(key, name, item) for key, item in accelerator.listeners.items()]
-            takes = [ear for ear in found if ear.hears("udp", IKE) or ear.hears("udp", NAT_T)]
+            takes = [
+                ear
+                for ear in ears_of(name, accelerator)
+                if ear.hears("udp", IKE) or ear.hears("udp", NAT_T)
+            ]
             yield Ride(connection, pipe, name, accelerator, takes)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bongsu.checks.accelerator import IKE, NAT_T, Ear
+from bongsu.checks.accelerator import IKE, NAT_T, Ear, ears_of
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 
@@ -11,7 +11,7 @@ def check(scene: Scene) -> Iterator[Finding]:
     """Accelerators by all their listeners: those with 500, and those that tunnels go through."""
     used = {ride.name for ride in scene.rides}
     for name, item in scene.network.accelerators.items():
-        ears = [Ear(key, name, listener) for key, listener in item.listeners.items()]
+        ears = ears_of(name, item)
         starts = [ear for ear in ears if ear.hears("udp", IKE)]
         floats = [ear for ear in ears if ear.hears("udp", NAT_T)]
         if (starts or name in used) and not floats:
