@@ -102,6 +102,16 @@ class RelayPlan(Model):
     repairs: bool = False
     """Some accelerator of the network asks for repair: here as well, to carry on what is repaired."""
 
+    @property
+    def measuring_port(self) -> int:
+        """UDP: probes of paths."""
+        return self.port + 1
+
+    @property
+    def repair_port(self) -> int:
+        """UDP: what the engines of repair send each other. The relay's last."""
+        return self.port + 2
+
 
 def number(kind: str, name: str) -> int:
     """The 32-bit number of a node or an accelerator on the wire; never 0."""

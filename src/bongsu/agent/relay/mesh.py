@@ -89,8 +89,8 @@ class MeshShell:
         self.history.follow(self._peers)
         self.last = {number: last for number, last in self.last.items() if number in self._peers}
         wanted = {peer.local for peer in plan.peers}
-        moved = self._port != plan.port + 1
-        self._port = plan.port + 1
+        moved = self._port != plan.measuring_port
+        self._port = plan.measuring_port
         for local in [each for each in self._sockets if moved or each not in wanted]:
             self._hang_up(local)
         self._tick()

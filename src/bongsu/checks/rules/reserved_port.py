@@ -6,7 +6,7 @@ from bongsu.checks.accelerator import IKE, NAT_T, Ear
 from bongsu.checks.finding import Finding, Severity
 from bongsu.checks.scene import Scene
 from bongsu.model.base import Address
-from bongsu.model.network import Network
+from bongsu.plan.node import NodePlan
 
 _OWN: list[tuple[str, int, str]] = [
     ("tcp", 22, "SSH"),
@@ -24,7 +24,7 @@ def check(scene: Scene) -> Iterator[Finding]:
             plan = scene.plans[region.node]
             if region.address not in _spoken(scene, region.node):
                 continue
-            taken = [*_OWN, *_relaying(network)]
+            taken = [*_OWN, *_relaying(plan)]
             if plan.vpns:
                 taken += [("udp", IKE, "IKE"), ("udp", NAT_T, "its own IPsec")]
             for protocol, port, whose in taken:
@@ -32,9 +32,16 @@ def check(scene: Scene) -> Iterator[Finding]:
                     yield _finding(ear, protocol, port, f"{region.node}'s own {whose}")
 
 
-def _relaying(network: Network) -> list[tuple[str, int, str]]:
-    words = ("relaying", "measuring", "repairing")
-    return [("udp", network.relay.port + place, word) for place, word in enumerate(words)]
+def _relaying(plan: NodePlan) -> list[tuple[str, int, str]]:
+    if plan.relay is None:
+        return []
+    relay = plan.relay
+    ports = {
+        "relaying": relay.port,
+        "measuring": relay.measuring_port,
+        "repairing": relay.repair_port,
+    }
+    return [("udp", port, word) for word, port in ports.items()]
 
 
 def _spoken(scene: Scene, node: str) -> set[Address]:

@@ -5,15 +5,12 @@ from bongsu.render.nftables.words import NamedSet, type_of, unique
 from bongsu.render.template import Admitted
 from bongsu.render.text import address, number
 
-PORTS = 3
-"""Relaying, measuring and repairing, one after the other."""
-
 
 def relay_ports(plan: NodePlan) -> Admitted | None:
     """First and last UDP port of the relay, as nftables has a range; None without one."""
     if plan.relay is None:
         return None
-    return Admitted(f"{number(plan.relay.port)}-{number(plan.relay.port + PORTS - 1)}")
+    return Admitted(f"{number(plan.relay.port)}-{number(plan.relay.repair_port)}")
 
 
 def relay_sets(plan: NodePlan, family: int) -> list[NamedSet]:

@@ -28,8 +28,6 @@ from bongsu.system.repair import library
 from bongsu.system.repair.library import COUNTS, KINDS, MODES, Direction, Mode, PeerConfig, check
 
 DEVICE = "relay-repair"
-PORT_ABOVE = 2
-"""The engine's UDP port, counted from the relay's."""
 EPOCH_FILE = "relay-repair.epoch"
 EPOCHS = 4096
 """Streams that one run of the engine begins, generously: each has an epoch of its own, and so has what
@@ -73,7 +71,7 @@ class RepairEngine:
         `key` is the relay's secret itself; without it nothing is authenticated.
         """
         derived = None if key is None else repair_key(key)
-        made = cls(plan.number, plan.port + PORT_ABOVE, derived, _next_epoch(state_dir))
+        made = cls(plan.number, plan.repair_port, derived, _next_epoch(state_dir))
         try:
             check(DEVICE, made._lib.rp_start(made._handle, DEVICE.encode()))
             # The kernel's own neighbour discovery has nobody to talk to there.
